@@ -1,0 +1,12 @@
+//! Events: what clients send, what the spool stores, what exporters get.
+//!
+//! The canonical form of an event is one line of upstream's exact JSON (`FeatureEvent`, `TrackingEvent`); it is encoded once, at the
+//! door, stored as it is, and handed to exporters as it is. This crate knows no HTTP, no disk and no exporter.
+
+mod batch;
+mod clock;
+mod stream;
+
+pub use batch::{BatchId, EventBatch, ObjectPlan};
+pub use clock::{Clock, SystemClock};
+pub use stream::{EventKind, StreamName};

@@ -1,0 +1,108 @@
+//! Exporters: the contract every destination fulfils, and the built-in destinations, one folder each.
+//!
+//! An exporter sends one batch and says what became of it. Waiting, retrying, dead letters and cursors belong to delivery; an exporter
+//! never touches the spool or HTTP routes of the relay.
+
+mod outcome;
+
+pub use outcome::{ExportError, ProbeError, RejectedEvent};
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use flagpost_event::{BatchId, EventBatch, ObjectPlan, StreamName};
+use tokio::sync::watch;
+
+/// A destination of events: a built-in kind, a WebAssembly component, or a Rust type of an embedding program.
+#[async_trait]
+pub trait Exporter: Send + Sync + 'static {
+    /// `true`: batches by size or interval. `false`: events as they become durable (streaming). Asked whenever the exporter is ready.
+    fn is_bulk(&self) -> bool;
+
+    /// Sends the batch. `Ok` means: all of it is safe at the destination. The future may be dropped at any await point; the same batch
+    /// then comes again.
+    async fn export(&self, batch: &EventBatch) -> Result<(), ExportError>;
+
+    /// What one call may carry.
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
+
+    /// Whether batches may be given now. `None`: always. A WebAssembly exporter is not ready while it compiles.
+    fn readiness(&self) -> Option<watch::Receiver<Readiness>> {
+        None
+    }
+
+    /// Where objects go, for exporters that write one object or file per batch: two exporters with the same destination never get the
+    /// same timestamp. `None`: the exporter plans no objects.
+    fn destination(&self) -> Option<String> {
+        None
+    }
+
+    /// The object for a new batch; called once per batch, before its first attempt, only when there is a [destination](Self::destination).
+    async fn plan(&self, facts: &PlanFacts<'_>) -> Result<Option<ObjectPlan>, ExportError> {
+        let _ = facts;
+        Ok(None)
+    }
+
+    /// Checks credentials and target without writing an event.
+    async fn probe(&self) -> Result<(), ProbeError> {
+        Ok(())
+    }
+
+    /// Frees what the exporter holds. Nothing is exported afterwards.
+    async fn close(&self) {}
+}
+
+/// Whether an exporter can be given batches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Batches may come. `generation` rises when another implementation took over: a batch that failed before starts anew, same id.
+    Ready {
+        /// Counts implementations, from 1.
+        generation: u64,
+    },
+    /// Being prepared (compiling); events wait.
+    Preparing,
+    /// Cannot run until something outside changes; events wait.
+    Invalid {
+        /// What is wrong and what to do.
+        reason: String,
+    },
+}
+
+/// What one call of [`Exporter::export`] may carry. Delivery cuts at the smallest of these and the operator's settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most events in one call.
+    pub max_events: usize,
+    /// Most bytes of JSON lines in one call; one larger event alone is still handed over.
+    pub max_bytes: usize,
+    /// Calls at the same time; above 1 only with `ordered: false`.
+    pub concurrency: usize,
+    /// Whether the next batch waits for the one before.
+    pub ordered: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { max_events: usize::MAX, max_bytes: MAX_BATCH_BYTES, concurrency: 1, ordered: true }
+    }
+}
+
+/// No batch is larger, whatever the settings say: memory per exporter stays bounded. Bytes of JSON lines.
+pub const MAX_BATCH_BYTES: usize = 16 << 20;
+
+/// How long one attempt may take when the exporter's own settings say nothing.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is known when an object is named.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanFacts<'a> {
+    /// The batch to name an object for.
+    pub batch: &'a BatchId,
+    /// Its stream.
+    pub stream: &'a StreamName,
+    /// Unix seconds; rises by at least one for each object of a destination.
+    pub timestamp: u64,
+}

@@ -1,0 +1,150 @@
+//! The records of the bookkeeping: who reads what, how far, with which plan.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+
+use flagpost_event::{ObjectPlan, StreamName};
+use serde::{Deserialize, Serialize};
+
+/// What a cursor belongs to: an exporter's identity within its flag set. Its `name`, or `kind` and a hash of where its data goes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identity {
+    /// The flag set.
+    pub flag_set: String,
+    /// `name`, or `<kind>-<8 hex digits>`.
+    pub exporter: String,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.flag_set, self.exporter)
+    }
+}
+
+/// One consumer: an identity reading one stream. Its row in the bookkeeping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConsumerId(pub i64);
+
+/// All that is durable about a consumer.
+///
+/// Conservation, from these numbers alone: `head - start = delivered + (head - cursor) + dead + sum(dropped)`, so
+/// `delivered = (cursor - start) - dead - sum(dropped)`. `dead` counts condemned events for ever, also after their letters were removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerRecord {
+    /// Its row.
+    pub id: ConsumerId,
+    /// Whose cursor it is.
+    pub identity: Identity,
+    /// What it reads.
+    pub stream: StreamName,
+    /// The stream's head when it was first seen: the first event it gets.
+    pub start: u64,
+    /// The first event that is not settled.
+    pub cursor: u64,
+    /// Events below the cursor that were dead-lettered.
+    pub dead: u64,
+    /// Events below the cursor that were dropped, by reason.
+    pub dropped: BTreeMap<DropReason, u64>,
+    /// The batch under way, for bulk exporters and for whatever failed before.
+    pub plan: Option<Plan>,
+    /// Since when it is gone from the configuration, Unix milliseconds.
+    pub orphaned_since: Option<u64>,
+}
+
+impl ConsumerRecord {
+    /// Events delivered so far, computed from the numbers.
+    pub fn delivered(&self) -> u64 {
+        let lost: u64 = self.dropped.values().sum();
+        (self.cursor - self.start).saturating_sub(self.dead).saturating_sub(lost)
+    }
+}
+
+/// Why an event was given up without being delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DropReason {
+    /// The exporter's `maxBacklog` was reached and `whenFull` says drop-oldest.
+    Backlog,
+    /// `buffer.maxBytes` was reached: the store as a whole is full.
+    StoreFull,
+    /// The stored bytes are damaged.
+    Damaged,
+    /// The exporter was gone from the configuration for longer than `buffer.keepRemoved`.
+    Removed,
+    /// The numbers are no longer held (a store that was replaced or rebuilt).
+    Gone,
+    /// Still there after `retry.maxElapsed`.
+    Expired,
+}
+
+impl DropReason {
+    /// The metric label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DropReason::Backlog => "backlog",
+            DropReason::StoreFull => "store_full",
+            DropReason::Damaged => "damaged",
+            DropReason::Removed => "removed",
+            DropReason::Gone => "gone",
+            DropReason::Expired => "expired",
+        }
+    }
+}
+
+/// A set of event numbers as sorted, disjoint, non-empty ranges.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NumberRanges(pub Vec<Range<u64>>);
+
+/// The batch under way. Durable before the first attempt (bulk) and after each partial failure; it wins over changed settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// First event of the batch.
+    pub first: u64,
+    /// Last event of the batch, inclusive.
+    pub last: u64,
+    /// The events of it that are neither delivered nor condemned.
+    pub remaining: NumberRanges,
+    /// How many partial failures there were: the k of `.r<k>` in the batch id; 0 for the whole batch.
+    pub subset: u32,
+    /// Where the batch goes, for exporters that write objects.
+    pub object: Option<ObjectPlan>,
+    /// Attempts begun; durable before each attempt from the second on.
+    pub attempts: u32,
+    /// Attempts that crashed the exporter.
+    pub crashes: u32,
+    /// When the first attempt was begun, Unix milliseconds.
+    pub since: u64,
+    /// Events condemned while the batch was suspect: dead-lettered when it settles.
+    pub condemned: Vec<(u64, String)>,
+}
+
+/// A change of a consumer's position: everything in it becomes durable together or not at all.
+#[derive(Clone, Debug, Default)]
+pub struct Settlement {
+    /// The new cursor.
+    pub cursor: u64,
+    /// Condemned events, all below the cursor or in the plan that is dropped.
+    pub dead: Vec<DeadLetter>,
+    /// Events given up, by reason.
+    pub dropped: BTreeMap<DropReason, u64>,
+    /// The plan from now on.
+    pub plan: Option<Plan>,
+}
+
+/// A condemned event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Its number in its stream.
+    pub number: u64,
+    /// Its canonical JSON, without newline.
+    pub event: Vec<u8>,
+    /// Why.
+    pub reason: String,
+    /// Attempts made with it.
+    pub attempts: u32,
+    /// When it was first tried and when it was condemned, Unix milliseconds.
+    pub first_tried: u64,
+    /// When it was condemned, Unix milliseconds.
+    pub condemned_at: u64,
+}
