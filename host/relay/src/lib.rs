@@ -1,1 +1,3 @@
-//! flagpost
+//! flagpost: a relay for feature-flag evaluation data.
+
+pub mod config;

@@ -133,7 +133,7 @@ impl<'a> Decoder<'a> {
                 match keys::elsewhere(&path) {
                     _ if keys::is_private(&entry.key) => {}
                     Some(Elsewhere::Inert(why)) => self.note(Problem::warning(path, entry.line, format!("has no effect here: {why}"), "")),
-                    Some(Elsewhere::Refused(message, fix)) => self.note(Problem::error(path, entry.line, message, fix)),
+                    Some(Elsewhere::Refused(message, fix)) => self.note(Problem::error(path, entry.line, *message, *fix)),
                     None => self.note(keys::unknown(&path, &entry.key, entry.line, known)),
                 }
                 continue;

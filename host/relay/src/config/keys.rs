@@ -14,12 +14,11 @@ pub(crate) enum Elsewhere {
 use Elsewhere::{Inert, Refused};
 
 const EVALUATION: &str = "flags are evaluated by the relay behind `upstream.url`";
-const NOT_YET: &str = "not served yet";
-const TWO_WAYS: &str = "set `upstream.url` to a relay that evaluates, or `evaluation: none` to only collect and export events";
+/// What to do about a configuration that evaluates flags.
+pub(crate) const TWO_WAYS: &str = "set `upstream.url` to a relay that evaluates, or `evaluation: none` to only collect and export events";
 
 /// Upstream's keys (relay proxy configuration, v1.5x) that are not served, in lower case, list indices left out.
 const ELSEWHERE: &[(&str, Elsewhere)] = &[
-    ("server.mode", Inert("the relay always serves HTTP")),
     ("server.monitoringport", Inert("health and metrics are served on `server.port`")),
     ("server.unixsocketpath", Inert("the relay always serves HTTP")),
     ("server.awslambdaadapter", Inert("the relay does not run as a lambda")),
@@ -58,18 +57,12 @@ const ELSEWHERE: &[(&str, Elsewhere)] = &[
     ("jaeger", Inert("the relay traces nothing")),
     ("envvariableprefix", Inert("environment variables are read only where `${NAME}` stands")),
     ("version", Inert("the version is the program's own")),
-    ("evaluation", Refused(NOT_YET, TWO_WAYS)),
 ];
 
 /// What is known about a key that was not decoded; `path` may hold indices and any case.
 pub(crate) fn elsewhere(path: &str) -> Option<&'static Elsewhere> {
     let path = path.to_ascii_lowercase();
     ELSEWHERE.iter().find(|(known, _)| *known == path).map(|(_, what)| what)
-}
-
-/// What to do about a configuration that evaluates flags.
-pub(crate) const fn two_ways() -> &'static str {
-    TWO_WAYS
 }
 
 /// Keys under `x-` are the operator's own, for anchors and notes.
