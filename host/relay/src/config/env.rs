@@ -12,7 +12,15 @@ pub(crate) fn substitute(node: &mut Node, path: &str, lookup: Lookup<'_>, proble
     match &mut node.data {
         Data::Null => {}
         Data::Scalar(scalar) => {
-            if let Some(text) = expand(&scalar.text, lookup, |message, fix| problems.error(path, line, message, fix)) {
+            let mut failed = false;
+            let text = expand(&scalar.text, lookup, |message, fix| {
+                failed = true;
+                problems.error(path, line, message, fix);
+            });
+            if failed {
+                // Nothing is left that a second complaint could be about.
+                node.data = Data::Null;
+            } else if let Some(text) = text {
                 *scalar = Scalar { written: Some(std::mem::take(&mut scalar.text)), text, meaning: scalar.meaning };
             }
         }

@@ -25,8 +25,12 @@ pub(crate) fn parse(text: &str) -> Result<Node, Problem> {
     }
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
-        let (event, span) =
-            event.map_err(|error| fail(error.marker(), format!("not valid YAML: {}", error.info()), "check quotes and indentation"))?;
+        let (event, span) = event.map_err(|error| {
+            // In `{ }` and `[ ]` braces are structure: the commonest mistake there is a variable without quotes.
+            let line = text.lines().nth(error.marker().line().saturating_sub(1)).unwrap_or_default();
+            let fix = if line.contains("${") { "put quotes around `${…}`" } else { "check quotes and indentation" };
+            fail(error.marker(), format!("not valid YAML: {}", error.info()), fix)
+        })?;
         if let Some(root) = builder.take(event, span.start)? {
             return Ok(root);
         }
