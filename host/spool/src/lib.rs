@@ -1,7 +1,11 @@
 //! The durable event log and its bookkeeping.
 
+mod ledger;
 mod log;
+mod memory;
 mod record;
 
+pub use ledger::{Ledger, LedgerError, LedgerReport, Rebuilt};
 pub use log::{AppendError, Bounds, EventLog, Part, Pressure, Read, ReadError, ReadLimit, Run, SegmentInfo, StreamId};
+pub use memory::MemoryLog;
 pub use record::{ConsumerId, ConsumerRecord, DeadLetter, DropReason, Identity, NumberRanges, Plan, Settlement};
