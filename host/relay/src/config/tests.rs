@@ -52,7 +52,7 @@ exporters:
   - kind: wasm
     path: a.wasm
     flushIntervall: 5
-    limits: { memory: -1, timeout: "${UNSET}" }
+    limits: { memory: -1, timeout: '${UNSET}' }
   - kind: wasm
     path: a.wasm
     whenFull: explode
@@ -72,7 +72,7 @@ authorizedKeys: { admin: [k] }
         "12: exporters[0].flushIntervall: unknown key; did you mean `flushInterval`?",
         "13: exporters[0].limits.timeout: the environment variable `UNSET` is not set; set it, or write the value here",
         "13: exporters[0].limits.memory: expected a size, found the negative number `-1`; write bytes as a whole number or with a unit: 512KiB, 64MiB, 4GiB, 10MB",
-        "14: exporters[1]: the same exporter as the one on line 10: both are `wasm-83e4236e`, so their places in the log are one; give each a `name` of its own",
+        "14: exporters[1]: the same exporter as the one on line 10: both are `wasm-4b015509`, so their places in the log are one; give each a `name` of its own",
         "16: exporters[1].whenFull: expected one of `drop-oldest`, `block`, found `explode`",
         "17: exporters[2].kind: invalid exporter: kind \"fil\" is not supported; did you mean `file`?",
         "18: exporters[3].kind: kind \"s3\" is not served yet; kinds that are served: `file`, `log`, `webhook`, `wasm`",
