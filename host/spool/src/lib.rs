@@ -1,5 +1,7 @@
 //! The durable event log and its bookkeeping.
 
+#[cfg(test)]
+mod conformance;
 mod ledger;
 mod log;
 mod memory;

@@ -3,6 +3,9 @@
 //! Bounded: an append that would exceed the bound is refused whole. Appending, reading and trimming run in the calling task. Blocks are
 //! copies, so that trimming gives memory back however large the request was that they came in.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The database file: opening, checking, setting a damaged one aside.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -36,7 +36,9 @@ pub(crate) enum Fault {
 /// Opens or creates the database at `path` and reads all of it but the dead letters.
 pub(crate) fn open(path: &Path) -> Result<Opened, Fault> {
     let fault = |source: Error| {
-        if is_environment(&source) {
+        // A damaged header can make SQLite treat a file as read-only that is not.
+        let pretends = source.sqlite_error_code() == Some(ErrorCode::ReadOnly) && OpenOptions::new().write(true).open(path).is_ok();
+        if is_environment(&source) && !pretends {
             Fault::Refused(LedgerError::Disk { path: path.to_owned(), during: "opening it", source })
         } else {
             Fault::Damaged(source.to_string())
@@ -47,6 +49,9 @@ pub(crate) fn open(path: &Path) -> Result<Opened, Fault> {
     let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(fault)?;
     if verdict != "ok" {
         return Err(Fault::Damaged(verdict));
+    }
+    if connection.is_readonly("main").map_err(fault)? {
+        return Err(fault(Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY), None)));
     }
     let created = is_empty(&connection).map_err(fault)?;
     if created {
