@@ -91,6 +91,11 @@ pub fn from_text(text: &str, base: &Path, sources: &Sources<'_>) -> Result<Loade
     }
 }
 
+/// The configuration of an empty file.
+pub fn defaults(sources: &Sources<'_>) -> Config {
+    assemble(&Node::null(), Path::new("."), sources, &mut Problems::default())
+}
+
 const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
 
@@ -118,7 +123,7 @@ fn assemble(root: &Node, base: &Path, sources: &Sources<'_>, problems: &mut Prob
     });
 
     let memory = file.buffer.r#type == BufferType::Memory;
-    let max_bytes = file.buffer.max_bytes.map_or(if memory { 256 * MIB } else { 4 * GIB }, |size| size.0);
+    let max_bytes = file.buffer.max_bytes.map_or(default_max_bytes(file.buffer.r#type), |size| size.0);
     let least = 64 * MIB;
     if max_bytes < least && !memory {
         let message = format!("{max_bytes} bytes do not hold one segment");
@@ -148,6 +153,14 @@ fn assemble(root: &Node, base: &Path, sources: &Sources<'_>, problems: &mut Prob
         log_level: file.log_level.unwrap_or(LogLevel(tracing::Level::INFO)),
         log_format: file.log_format.unwrap_or_default(),
         exporters,
+    }
+}
+
+/// `buffer.maxBytes` when nothing says otherwise.
+pub(crate) fn default_max_bytes(kind: BufferType) -> u64 {
+    match kind {
+        BufferType::Disk => 4 * GIB,
+        BufferType::Memory => 256 * MIB,
     }
 }
 

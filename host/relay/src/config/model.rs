@@ -41,6 +41,17 @@ pub struct Config {
     pub exporters: Vec<ExporterConfig>,
 }
 
+impl Config {
+    /// Keeps events elsewhere than the file says.
+    pub(crate) fn set_buffer(&mut self, kind: BufferType, path: Option<PathBuf>, max_bytes: Option<u64>) {
+        if kind != self.buffer.kind || max_bytes.is_some() {
+            self.buffer.max_bytes = max_bytes.unwrap_or(super::default_max_bytes(kind));
+        }
+        self.buffer.kind = kind;
+        self.buffer.path = path.unwrap_or_else(|| std::mem::take(&mut self.buffer.path));
+    }
+}
+
 /// `server`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {

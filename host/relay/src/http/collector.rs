@@ -12,7 +12,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 
-use super::body::{ReadError, Reply, read};
+use super::body::{ReadError, Reply};
 use super::inflate::{Encoding, InflateError, inflate};
 use super::{Door, body};
 
@@ -48,6 +48,9 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    if door.draining.is_cancelled() {
+        return Err(Refusal::Later(StatusCode::SERVICE_UNAVAILABLE, "the relay is shutting down".to_owned(), Duration::from_secs(1)));
+    }
     door.intake.admit().map_err(|refused| Refusal::Later(StatusCode::TOO_MANY_REQUESTS, refused.message, refused.retry_after))?;
     let (head, body) = request.into_parts();
     // Upstream looks at the length before the type: an empty body is an empty request, whatever it says it is.

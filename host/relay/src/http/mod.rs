@@ -24,13 +24,13 @@ use http_body::Body;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use body::Reply;
-pub(crate) use metrics::Metrics;
+pub(crate) use health::Health;
+pub(crate) use metrics::{Metrics, Sources as MetricSources};
 pub(crate) use proxy::Proxy;
-pub(crate) use server::{Server, ServerError};
+pub(crate) use server::Server;
 
 use crate::config::Collector;
 use crate::intake::Intake;
-use health::Health;
 
 /// Everything a request can need.
 pub(crate) struct Door {
@@ -39,7 +39,7 @@ pub(crate) struct Door {
     pub(crate) health: Health,
     pub(crate) metrics: Arc<Metrics>,
     /// Where other requests go; `None`: nowhere.
-    pub(crate) proxy: Option<Proxy>,
+    pub(crate) proxy: Option<Arc<Proxy>>,
     /// The program is ending: readiness says so, and streams are cut.
     pub(crate) draining: CancellationToken,
 }

@@ -27,7 +27,7 @@ use super::{Reply, upgrade};
 use crate::config::Upstream;
 
 /// Headers that belong to one connection (RFC 9110, 7.6.1; RFC 2616, 13.5.1). `Expect` is answered here.
-const HOP_BY_HOP: &[HeaderName] = &[
+static HOP_BY_HOP: [HeaderName; 10] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
