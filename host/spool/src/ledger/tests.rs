@@ -30,6 +30,7 @@ fn letter(number: u64) -> DeadLetter {
     DeadLetter { number, event: b"{}".to_vec(), reason: "no".into(), attempts: 3, first_tried: 10, condemned_at: 20 }
 }
 
+#[expect(clippy::single_range_in_vec_init, reason = "a set of one range")]
 fn plan(first: u64, last: u64) -> Plan {
     Plan {
         first,
@@ -41,6 +42,9 @@ fn plan(first: u64, last: u64) -> Plan {
         crashes: 0,
         since: 7,
         condemned: vec![(first, "why".into())],
+        given_up: vec![(first..first + 2, DropReason::Damaged)],
+        trying: None,
+        behind: (first == 90).then(|| plan(last + 1, last + 3)).into_iter().collect(),
     }
 }
 
