@@ -66,6 +66,8 @@ pub struct PluginStats {
     pub memory_refused: u64,
     /// Growths of tables refused.
     pub tables_refused: u64,
+    /// Calls that held too many handles of the host's at once.
+    pub resources_refused: u64,
     /// Calls that handed the host too much data at once.
     pub hostcall_exceeded: u64,
     /// Requests made, by either HTTP interface.

@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::engine::TICK;
+use crate::policy::HostRule;
+use crate::text::{bytes, cut};
+
 /// One custom exporter as configured: upstream has no such thing, the keys are ours.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PluginSpec {
@@ -47,8 +51,50 @@ impl PluginSpec {
 
     /// Everything wrong in the configuration of this plugin alone; needs no host and reads no file. `flagpost validate` prints it.
     pub fn problems(&self) -> Vec<SpecProblem> {
-        Vec::new()
+        let mut problems = Vec::new();
+        let mut problem = |key: String, message: String| problems.push(SpecProblem { key, message });
+        for (at, text) in self.allowed_hosts.iter().enumerate() {
+            if let Err(why) = text.parse::<HostRule>() {
+                problem(format!("allowedHosts[{at}]"), why.to_string());
+            }
+        }
+        for name in self.env.keys() {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                problem("env".to_owned(), format!("`{}` is no name of an environment variable", name.escape_default()));
+            }
+        }
+        if !(self.config.is_object() || self.config.is_null()) {
+            problem("config".to_owned(), "expected a map: plugins get it as a JSON object".to_owned());
+        }
+        if let Some(text) = &self.sha256
+            && parse_sha256(text).is_none()
+        {
+            problem("sha256".to_owned(), format!("`{}` is not 64 hex digits, as `sha256sum` prints them", cut(text, 80)));
+        }
+        if self.max_events_per_call == Some(0) {
+            problem("maxEventsPerCall".to_owned(), "0 events per call deliver nothing; expected 1 or more".to_owned());
+        }
+        for (key, message) in self.limits.problems() {
+            problem(format!("limits.{key}"), message);
+        }
+        problems
     }
+
+    /// What all instances may use together, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.limits.memory.saturating_mul(self.limits.instances as u64)
+    }
+
+    /// The pinned digest in the form that digests are compared in.
+    pub(crate) fn pin(&self) -> Option<String> {
+        self.sha256.as_deref().and_then(parse_sha256)
+    }
+}
+
+/// 64 hex digits in lower case; a `sha256:` before them is how registries write it.
+fn parse_sha256(text: &str) -> Option<String> {
+    let digits = text.trim().strip_prefix("sha256:").unwrap_or(text.trim());
+    (digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| digits.to_ascii_lowercase())
 }
 
 /// What one plugin may use. A limit hit is a clear error and a counter, never a crash of the relay.
@@ -62,6 +108,34 @@ pub struct PluginLimits {
     pub cpu: Duration,
     /// Instances kept warm.
     pub instances: usize,
+}
+
+/// Smallest and largest sensible memory of an instance: a guest starts with 1 MiB of stack; 32-bit memories end at 4 GiB.
+const MEMORY: std::ops::RangeInclusive<u64> = 1 << 20..=4 << 30;
+
+/// An hour: longer calls are jobs, not exports.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// Instances of one plugin. Each has memory of its own.
+const MOST_INSTANCES: usize = 64;
+
+impl PluginLimits {
+    fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        if !MEMORY.contains(&self.memory) {
+            let (least, most) = (bytes(*MEMORY.start()), bytes(*MEMORY.end()));
+            problems.push(("memory", format!("{} is not between {least} and {most}", bytes(self.memory))));
+        }
+        for (key, value, least) in [("timeout", self.timeout, Duration::from_millis(1)), ("cpu", self.cpu, TICK)] {
+            if value < least || value > LONGEST {
+                problems.push((key, format!("{value:?} is not between {least:?} and {LONGEST:?}")));
+            }
+        }
+        if !(1..=MOST_INSTANCES).contains(&self.instances) {
+            problems.push(("instances", format!("{} is not between 1 and {MOST_INSTANCES}", self.instances)));
+        }
+        problems
+    }
 }
 
 impl Default for PluginLimits {

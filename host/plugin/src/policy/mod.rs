@@ -8,7 +8,7 @@ mod address;
 mod rule;
 
 pub(crate) use address::{Verdict, judge};
-pub(crate) use rule::{Grant, HostRule};
+pub(crate) use rule::HostRule;
 
 use std::net::IpAddr;
 
@@ -90,7 +90,11 @@ impl Target {
     /// `https://in.acme.dev`, `http://127.0.0.1:9000`: what goes into `allowedHosts`.
     fn origin(&self) -> String {
         let default = if self.scheme == "https" { 443 } else { 80 };
-        if self.port == default { format!("{}://{}", self.scheme, self.host) } else { format!("{}://{}:{}", self.scheme, self.host, self.port) }
+        if self.port == default {
+            format!("{}://{}", self.scheme, self.host)
+        } else {
+            format!("{}://{}:{}", self.scheme, self.host, self.port)
+        }
     }
 }
 
@@ -99,9 +103,7 @@ impl Target {
 pub(crate) enum Denial {
     #[error("{method} {origin} is not granted; to grant it, add to this exporter: allowedHosts: [ \"{method} {origin}\" ]")]
     Host { method: Method, origin: String },
-    #[error(
-        "{origin} is granted, but not for {method}; to grant it, add to this exporter: allowedHosts: [ \"{method} {origin}\" ]"
-    )]
+    #[error("{origin} is granted, but not for {method}; to grant it, add to this exporter: allowedHosts: [ \"{method} {origin}\" ]")]
     Method { method: Method, origin: String },
     #[error(
         "`{name}` resolves to {address}, a {what} address, which names may not lead to; if it is meant, add to this exporter: allowedNetworks: [ \"{}\" ]",

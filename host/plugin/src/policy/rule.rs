@@ -20,7 +20,7 @@ pub(crate) struct HostRule {
 
 /// The hosts a rule is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Grant {
+enum Grant {
     /// Exactly this name or address.
     Exact(Host<String>),
     /// Every name below this one, at any depth, not the name itself. Written `*.suffix`; held with its leading dot.
