@@ -51,7 +51,7 @@ fn serve(config: crate::config::Config) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         let mut signals = Signals::listen().context("signals cannot be listened to")?;
         let program = std::env::current_exe().context("the program's own path cannot be found")?;
-        let mut relay = tokio::select! {
+        let relay = tokio::select! {
             relay = Relay::builder().config(config).compile_with(program).listen().start() => relay?,
             code = signals.next() => {
                 tracing::info!("ended before it had started");

@@ -152,7 +152,14 @@ pub(crate) fn exporters(root: &Node, around: &Surroundings<'_>, problems: &mut P
         }
         found.push((node.line, exporter));
     }
-    found.into_iter().map(|(_, exporter)| exporter).collect()
+    let found: Vec<ExporterConfig> = found.into_iter().map(|(_, exporter)| exporter).collect();
+    for kind in EventKind::ALL {
+        if !found.iter().any(|exporter| exporter.events.contains(&kind)) {
+            let message = format!("no exporter takes {kind} events: they are answered with 200, counted as `no_exporter`, and not kept");
+            problems.warning("exporters", root.get("exporters").map_or(0, |entry| entry.line), message, "");
+        }
+    }
+    found
 }
 
 fn one(path: &str, node: &Node, budget: u64, around: &Surroundings<'_>, problems: &mut Problems) -> Option<ExporterConfig> {

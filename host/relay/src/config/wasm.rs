@@ -72,9 +72,6 @@ pub(crate) fn target(
         problems.error(path, line("path"), message, "set `path` to the component's file: a bare name is in `pluginsDir`");
         return None;
     };
-    if !matches!(wasm.config, Value::Null | Value::Object(_)) {
-        problems.error(join(path, "config"), line("config"), "expected a map of keys", "indent the plugin's settings below `config`");
-    }
     let defaults = PluginLimits::default();
     let spec = PluginSpec {
         config: wasm.config,

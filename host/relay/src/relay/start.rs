@@ -114,11 +114,9 @@ fn specs(
                 let host = match &host {
                     Some(host) => host,
                     None => host.insert(PluginHost::start(HostOptions {
-                        cache_dir: cache.to_owned(),
-                        compiler: settings.compiler.clone(),
                         memory_budget: process::memory_limit() / 4 * 3,
-                        runtime: work.clone(),
                         clock: settings.clock.clone(),
+                        ..HostOptions::new(cache, settings.compiler.clone(), work.clone())
                     })?),
                 };
                 let plugin = host.load((**spec).clone())?;
