@@ -90,7 +90,7 @@ fn validate(file: Option<&Path>) -> ExitCode {
     match load(file) {
         Ok((file, loaded)) => {
             for warning in &loaded.warnings {
-                complain(format_args!("{}:{warning}", file.display()));
+                complain(warning.in_file(&file));
             }
             let count = loaded.config.exporters.len();
             say(format_args!("{}: valid, {count} exporter{}", file.display(), if count == 1 { "" } else { "s" }));

@@ -19,7 +19,7 @@ pub(crate) fn run(file: Option<&Path>) -> ExitCode {
     logging::init(loaded.config.log_level, loaded.config.log_format);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %file.display(), "flagpost starts");
     for warning in &loaded.warnings {
-        tracing::warn!("{}:{warning}", file.display());
+        tracing::warn!("{}", warning.in_file(&file));
     }
     match serve(loaded.config) {
         Ok(code) => code,
@@ -58,6 +58,9 @@ fn serve(config: crate::config::Config) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::from(code));
             }
         };
+        if let Some(address) = relay.address() {
+            tracing::info!(%address, "listening");
+        }
         let _first = signals.next().await;
         tracing::info!("shutting down; a second signal ends the program at once");
         let closing = relay.close();

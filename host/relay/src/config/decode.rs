@@ -91,7 +91,7 @@ impl<'a> Decoder<'a> {
     fn below<'de, S: DeserializeSeed<'de>>(&self, seed: S, node: &'a Node, path: String) -> Result<S::Value, Error> {
         seed.deserialize(Decoder { node, path: path.clone(), state: self.state }).map_err(|mut error| {
             if !error.noted {
-                self.state.errors.borrow_mut().push(Problem::error(&path, node.line, error.message.clone(), error.fix.clone()));
+                self.state.errors.borrow_mut().push(Problem::error(&path, node.line, node.hide(error.message.clone()), error.fix.clone()));
                 self.state.skip.borrow_mut().insert(path);
                 error.noted = true;
             }

@@ -152,14 +152,20 @@ pub(crate) fn exporters(root: &Node, around: &Surroundings<'_>, problems: &mut P
         }
         found.push((node.line, exporter));
     }
-    let found: Vec<ExporterConfig> = found.into_iter().map(|(_, exporter)| exporter).collect();
+    found.into_iter().map(|(_, exporter)| exporter).collect()
+}
+
+/// Says which events nobody reads; only of a configuration that holds, since a wrong exporter may be the one that would.
+pub(crate) fn warn_unread(root: &Node, exporters: &[ExporterConfig], problems: &mut Problems) {
+    if problems.has_errors() {
+        return;
+    }
     for kind in EventKind::ALL {
-        if !found.iter().any(|exporter| exporter.events.contains(&kind)) {
+        if !exporters.iter().any(|exporter| exporter.events.contains(&kind)) {
             let message = format!("no exporter takes {kind} events: they are answered with 200, counted as `no_exporter`, and not kept");
             problems.warning("exporters", root.get("exporters").map_or(0, |entry| entry.line), message, "");
         }
     }
-    found
 }
 
 fn one(path: &str, node: &Node, budget: u64, around: &Surroundings<'_>, problems: &mut Problems) -> Option<ExporterConfig> {
@@ -270,7 +276,7 @@ fn native(
         Err(error) => {
             for problem in error.problems {
                 let line = own.line_at(&problem.path).unwrap_or(node.line);
-                problems.error(join(path, &problem.path), line, problem.message, problem.help);
+                problems.error(join(path, &problem.path), line, own.hide(problem.message), problem.help);
             }
             None
         }

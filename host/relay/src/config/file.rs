@@ -159,7 +159,7 @@ impl TryFrom<String> for LogLevel {
             "info" => Level::INFO,
             "warn" => Level::WARN,
             "error" | "dpanic" | "panic" | "fatal" => Level::ERROR,
-            _ => return Err(format!("unrecognized level: {text:?}; use one of `debug`, `info`, `warn`, `error`")),
+            _ => return Err(format!("unrecognized level: \"{text}\"; use one of `debug`, `info`, `warn`, `error`")),
         }))
     }
 }

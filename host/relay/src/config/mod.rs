@@ -21,6 +21,8 @@ mod wasm;
 mod yaml;
 
 #[cfg(test)]
+mod random;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;
@@ -142,6 +144,7 @@ fn assemble(root: &Node, base: &Path, sources: &Sources<'_>, problems: &mut Prob
     let plugins_dir = base.join(file.plugins_dir.as_deref().unwrap_or("plugins"));
     let around = exporters::Surroundings { max_bytes, plugins_dir, base: base.to_owned(), build: &sources.build };
     let exporters = exporters::exporters(&root, &around, problems);
+    exporters::warn_unread(&root, &exporters, problems);
 
     Config {
         server: Server { host: file.server.host.unwrap_or_else(|| "0.0.0.0".to_owned()), port: file.server.port.unwrap_or(1031) },

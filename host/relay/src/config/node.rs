@@ -106,6 +106,17 @@ impl Node {
         }
     }
 
+    /// The message with what variables held put back to `${NAME}`: it may be a secret.
+    pub(crate) fn hide(&self, message: String) -> String {
+        match &self.data {
+            Data::Null => message,
+            Data::Scalar(Scalar { text, written: Some(written), .. }) if !text.is_empty() => message.replace(text.as_str(), written),
+            Data::Scalar(_) => message,
+            Data::List(items) => items.iter().fold(message, |message, item| item.hide(message)),
+            Data::Map(entries) => entries.iter().fold(message, |message, entry| entry.value.hide(message)),
+        }
+    }
+
     /// The value without its lines, as a plugin or a kind's own decoder gets it.
     pub(crate) fn to_json(&self) -> Value {
         match &self.data {

@@ -1,7 +1,7 @@
 //! What is wrong with a configuration: where, what, and what to do.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,12 @@ pub struct Problem {
 impl Problem {
     pub(crate) fn error(path: impl Into<String>, line: u32, message: impl Into<String>, fix: impl Into<String>) -> Problem {
         Problem { severity: Severity::Error, path: path.into(), line, message: message.into(), fix: fix.into() }
+    }
+
+    /// The problem after its file's name: `file:line: path: message; fix`.
+    pub fn in_file(&self, file: &Path) -> String {
+        let separator = if self.line > 0 { ":" } else { ": " };
+        format!("{}{separator}{self}", file.display())
     }
 
     pub(crate) fn warning(path: impl Into<String>, line: u32, message: impl Into<String>, fix: impl Into<String>) -> Problem {
@@ -72,8 +78,7 @@ impl fmt::Display for ConfigError {
                 f.write_str("\n")?;
             }
             match &self.file {
-                Some(file) if problem.line > 0 => write!(f, "{}:{problem}", file.display())?,
-                Some(file) => write!(f, "{}: {problem}", file.display())?,
+                Some(file) => f.write_str(&problem.in_file(file))?,
                 None => write!(f, "{problem}")?,
             }
         }
@@ -104,10 +109,15 @@ impl Problems {
         self.push(Problem::warning(path, line, message, fix));
     }
 
+    /// Whether one of them is an error.
+    pub(crate) fn has_errors(&self) -> bool {
+        self.found.iter().any(|problem| problem.severity == Severity::Error)
+    }
+
     /// All of them in the file's order, and whether one of them is an error.
     pub(crate) fn finish(mut self) -> (Vec<Problem>, bool) {
         self.found.sort_by_key(|problem| problem.line);
-        let fatal = self.found.iter().any(|problem| problem.severity == Severity::Error);
+        let fatal = self.has_errors();
         (self.found, fatal)
     }
 }

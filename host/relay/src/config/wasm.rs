@@ -89,7 +89,8 @@ pub(crate) fn target(
         ..PluginSpec::new("", file(&written, &around.plugins_dir, &around.base))
     };
     for problem in spec.problems() {
-        let (message, fix) = problem.message.split_once("; ").unwrap_or((&problem.message, ""));
+        let message = own.hide(problem.message);
+        let (message, fix) = message.split_once("; ").unwrap_or((&message, ""));
         problems.error(join(path, &problem.key), own.line_at(&problem.key).unwrap_or(0), message, fix);
     }
     Some((Target::Wasm(Box::new(spec)), vec![("path", json!(written))]))
