@@ -8,6 +8,8 @@ mod collector;
 mod health;
 mod inflate;
 mod metrics;
+#[cfg(test)]
+mod passing;
 mod proxy;
 mod server;
 #[cfg(test)]
