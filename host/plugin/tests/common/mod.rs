@@ -1,6 +1,6 @@
 //! One host for all tests of a binary (what was compiled once stays compiled), guests written by hand, and batches.
 
-#![allow(dead_code, clippy::unwrap_used, reason = "tests")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "tests")]
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -102,4 +102,42 @@ pub fn batch_of(kind: EventKind, lines: impl IntoIterator<Item = String>) -> Eve
 /// A batch of feature events.
 pub fn features(count: usize) -> EventBatch {
     batch_of(EventKind::Feature, (0..count).map(feature_line))
+}
+
+/// Builds a guest in Rust with its real toolchain, once per test run, and returns its file.
+pub fn rust_guest(folder: &str, name: &str) -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join("Cargo.toml");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+    let built = std::process::Command::new(env!("CARGO"))
+        .args(["build", "--release", "--locked", "--target", "wasm32-wasip2", "--manifest-path"])
+        .arg(&manifest)
+        .arg("--target-dir")
+        .arg(&target)
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{}: {}", manifest.display(), String::from_utf8_lossy(&built.stderr));
+    target.join("wasm32-wasip2/release").join(name)
+}
+
+static PROBE: LazyLock<PathBuf> = LazyLock::new(|| rust_guest("tests/guests/probe", "probe.wasm"));
+
+/// A guest that does what its configuration says; see `tests/guests/probe`.
+pub fn probe(config: serde_json::Value) -> PluginSpec {
+    PluginSpec { config, ..PluginSpec::new("probe", PROBE.clone()) }
+}
+
+/// Calls a probe once and returns what it found out.
+pub async fn ask(exporter: &WasmExporter) -> serde_json::Value {
+    match exporter.export(&features(1)).await {
+        Err(flagpost_exporter::ExportError::Rejected { reason }) => serde_json::from_str(&reason).unwrap(),
+        other => panic!("expected an answer of the probe, got {other:?}"),
+    }
+}
+
+/// The reason of a call that crashed.
+pub async fn crash(exporter: &WasmExporter) -> String {
+    match exporter.export(&features(1)).await {
+        Err(flagpost_exporter::ExportError::Crashed { reason }) => reason,
+        other => panic!("expected a crash, got {other:?}"),
+    }
 }
