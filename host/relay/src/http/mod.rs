@@ -12,6 +12,7 @@ mod metrics;
 mod passing;
 mod proxy;
 mod server;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod upgrade;
