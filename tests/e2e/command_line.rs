@@ -80,10 +80,10 @@ fn walk(path: std::path::PathBuf) -> Vec<std::path::PathBuf> {
 #[tokio::test]
 async fn spool_check_finds_the_damage_and_spool_export_gives_the_rest() {
     let setup = damaged_store().await;
-    let check = flagpost(&setup, &["spool", "check", "--config", "flagpost.yaml"]);
+    let check = flagpost(&setup, &["spool", "check", "store"]);
     assert!(!check.status.success(), "damage is no success:\n{}", check.text);
     assert!(check.text.contains("default/feature"), "{}", check.text);
-    let export = flagpost(&setup, &["spool", "export", "--config", "flagpost.yaml"]);
+    let export = flagpost(&setup, &["spool", "export", "store"]);
     let lines: Vec<&str> = export.text.lines().filter(|line| line.starts_with("{\"kind\":\"feature\"")).collect();
     let expected = events(1..10_001);
     assert!(lines.len() >= 9_000 && lines.len() < 10_000, "{} lines", lines.len());

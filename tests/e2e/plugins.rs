@@ -1,6 +1,8 @@
 //! Plugins that are wrong, in every way that has a name; and what heals them.
 
-use flagpost_tests::{Answer, Guest, Program, Setup, Target, events, example_plugin, guest, lines_in, until};
+use std::collections::HashSet;
+
+use flagpost_tests::{Guest, Program, Setup, Target, events, example_plugin, guest, lines_in, until};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -143,21 +145,46 @@ async fn a_plugin_that_is_required_and_missing_ends_the_program() {
 }
 
 #[tokio::test]
-async fn the_example_in_rust_exports_what_the_file_exporter_writes() {
-    let target = Target::start(|_| Answer::Status(200)).await;
-    let setup = example(&target);
+async fn the_example_in_rust_posts_what_the_file_exporter_writes() {
+    let target = Target::good().await;
+    let keys = format!(
+        "config: {{ endpoint: \"{0}\", key: s3cret }}, allowedHosts: [ \"POST {1}\" ], allowedNetworks: [ 127.0.0.0/8 ]",
+        target.url("/in"),
+        target.url("")
+    );
+    let setup = with_plugin(&keys);
+    setup.plugin("plugin.wasm", std::fs::read(example_plugin()).unwrap());
     let relay = Program::start(&setup).await;
     let all = events(1..201);
     relay.post(&all).await;
     let metrics = relay.drained(&["plugin", "out"]).await;
     assert_eq!(metrics.counts("plugin").delivered, 200);
     assert_eq!(lines_in(&setup.path("out")), all);
+    let received = target.received();
+    assert_eq!((received[0].line.as_str(), &received[0].headers["authorization"]), ("POST /in", &"Bearer s3cret".parse().unwrap()));
+    let ids: HashSet<_> = received.iter().map(|request| request.headers["idempotency-key"].clone()).collect();
+    assert_eq!(ids.len(), received.len(), "each batch has an id of its own");
+    let posted: Vec<Value> = received.iter().flat_map(|request| serde_json::from_slice::<Vec<Value>>(&request.body).unwrap()).collect();
+    let mut expected: Vec<Value> = all.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for event in &mut expected {
+        // The example writes every field that an event can have.
+        event.as_object_mut().unwrap().entry("metadata").or_insert(Value::Null);
+    }
+    assert_eq!(posted, expected);
     relay.stop().await;
 }
 
-fn example(target: &Target) -> Setup {
-    let keys = format!("config: {{ endpoint: \"{0}\" }}, allowedHosts: [ \"{0}\" ], allowedNetworks: [ 127.0.0.0/8 ]", target.url(""));
-    let setup = with_plugin(&keys);
+#[tokio::test]
+async fn a_host_that_is_not_allowed_is_refused_with_the_lines_to_paste_and_nothing_is_lost() {
+    let target = Target::good().await;
+    let setup = with_plugin(&format!("config: {{ endpoint: \"{}\" }}", target.url("/in")));
     setup.plugin("plugin.wasm", std::fs::read(example_plugin()).unwrap());
-    setup
+    let relay = Program::start(&setup).await;
+    the_other_delivers(&setup, &relay).await;
+    let task = relay.in_state("plugin", "misconfigured").await;
+    let text = task.to_string();
+    assert!(text.contains("allowedHosts") && text.contains(&target.url("")), "{text}");
+    assert_eq!(target.requests(), 0);
+    assert_eq!(relay.metrics().await.counts("plugin").waiting, 500);
+    relay.stop().await;
 }
