@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::{HOST, RUNTIME, ask, features, probe, ready};
+use common::{HOST, RUNTIME, ask, probe, ready};
 use flagpost_exporter::Exporter;
 use flagpost_plugin::PluginSpec;
 use serde_json::json;

@@ -50,14 +50,25 @@ enum Command {
 enum SpoolCommand {
     /// Reads every block and says what is there and what is damaged.
     Check {
-        /// The store's directory (`buffer.path`).
-        path: PathBuf,
+        #[command(flatten)]
+        store: StoreArguments,
     },
     /// Prints every event that can be read, as JSON lines.
     Export {
-        /// The store's directory (`buffer.path`).
-        path: PathBuf,
+        #[command(flatten)]
+        store: StoreArguments,
     },
+}
+
+/// Which store.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct StoreArguments {
+    /// The store's directory (`buffer.path`).
+    path: Option<PathBuf>,
+    /// The configuration that names it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -130,7 +141,14 @@ fn load(named: Option<&Path>) -> Result<(PathBuf, Loaded), ExitCode> {
 }
 
 fn spool(command: SpoolCommand) -> ExitCode {
-    let (SpoolCommand::Check { path } | SpoolCommand::Export { path }) = command;
+    let (SpoolCommand::Check { store } | SpoolCommand::Export { store }) = &command;
+    let path = match (&store.path, &store.config) {
+        (Some(path), _) => path.clone(),
+        (None, config) => match load(config.as_deref()) {
+            Ok((_, loaded)) => loaded.config.buffer.path,
+            Err(code) => return code,
+        },
+    };
     complain(format_args!("{}: not built yet", path.display()));
     ExitCode::FAILURE
 }

@@ -1,8 +1,8 @@
 //! The program's log: lines on standard error, JSON or logfmt as `logFormat` says.
 
 use std::fmt::{self, Write};
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use flagpost_event::{Clock, SystemClock};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -39,7 +39,7 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemClock.unix_millis();
         let level = match *event.metadata().level() {
             Level::TRACE => "trace",
             Level::DEBUG => "debug",
@@ -49,7 +49,7 @@ where
         };
         let mut pairs = Pairs(String::new());
         event.record(&mut pairs);
-        writeln!(writer, "ts={}.{:03} level={level} target={}{}", since.as_secs(), since.subsec_millis(), event.metadata().target(), pairs.0)
+        writeln!(writer, "ts={}.{:03} level={level} target={}{}", now / 1000, now % 1000, event.metadata().target(), pairs.0)
     }
 }
 

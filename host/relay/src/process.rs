@@ -1,7 +1,8 @@
 //! Facts about this process, read from `/proc`.
 
 use std::sync::OnceLock;
-use std::time::{SystemTime, UNIX_EPOCH};
+
+use flagpost_event::{Clock, SystemClock};
 
 /// What the system says. `None` where it says nothing.
 pub(crate) struct Facts {
@@ -23,7 +24,7 @@ pub(crate) fn facts() -> Facts {
 /// When the process started; the first call decides.
 pub(crate) fn mark_start() -> f64 {
     static START: OnceLock<f64> = OnceLock::new();
-    *START.get_or_init(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()))
+    *START.get_or_init(|| SystemClock.unix_millis() as f64 / 1000.0)
 }
 
 /// Bytes of memory that this process may use: the machine's, or its control group's if that is less.

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "tests")]
 
+pub mod server;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 

@@ -10,6 +10,7 @@ use flagpost_spool::Identity;
 use http::{Response, StatusCode};
 use serde::Serialize;
 
+use super::snapshot::Snapshot;
 use super::{Door, Reply};
 
 /// What the health routes look at.
@@ -98,6 +99,7 @@ impl Health {
             StateKind::Invalid | StateKind::Compiling => plugin.as_ref().and_then(|report| report.reason.clone()),
             _ => None,
         });
+        let counts = Snapshot::of(status);
         Task {
             name: &status.identity().exporter,
             flag_set,
@@ -105,13 +107,13 @@ impl Health {
             event_type: kind.as_str(),
             state: state.kind.as_str(),
             reason,
-            accepted: status.accepted(),
-            delivered: status.delivered(),
-            waiting: status.waiting_events(),
+            accepted: counts.accepted,
+            delivered: counts.delivered,
+            waiting: counts.waiting,
             waiting_bytes: status.waiting_bytes(),
             oldest_age_seconds: status.oldest_age().as_secs_f64(),
-            dead: status.dead(),
-            dropped: status.dropped().values().sum(),
+            dead: counts.dead,
+            dropped: counts.dropped.values().sum(),
             last_success: status.last_success(),
             last_error: status.last_error().map(|error| LastError { message: error.text, at_unix_millis: error.at_millis }),
             plugin,

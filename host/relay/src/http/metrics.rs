@@ -18,6 +18,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::snapshot::Snapshot;
 use super::{Proxy, Reply};
 use crate::intake::IntakeStats;
 use crate::process;
@@ -146,23 +147,26 @@ impl Sources {
 
     fn exporters(&self, families: &mut Families<'_>) -> fmt::Result {
         let tasks = self.delivery.as_ref().map(|delivery| delivery.statuses()).unwrap_or_default();
+        let counts: Vec<(&TaskStatus, Snapshot)> = tasks.iter().map(|task| (&**task, Snapshot::of(task))).collect();
+        let counter = |value: fn(&Snapshot) -> u64| counts.iter().map(move |(task, counts)| (labels(task), value(counts)));
         let gauge = |value: fn(&TaskStatus) -> f64| tasks.iter().map(move |task| (labels(task), value(task)));
-        let counter = |value: fn(&TaskStatus) -> u64| tasks.iter().map(move |task| (labels(task), value(task)));
-        families.counters("flagpost_exporter_accepted", "Events accepted for the exporter", counter(TaskStatus::accepted))?;
-        families.counters("flagpost_exporter_delivered", "Events delivered", counter(TaskStatus::delivered))?;
-        families.gauges("flagpost_exporter_waiting_events", "Events that wait", gauge(|task| task.waiting_events() as f64))?;
-        families.gauges("flagpost_exporter_waiting_bytes", "Bytes of JSON lines that wait", gauge(|task| task.waiting_bytes() as f64))?;
-        families.gauges("flagpost_exporter_oldest_age_seconds", "How long the oldest event has waited", gauge(|task| task.oldest_age().as_secs_f64()))?;
-        families.counters("flagpost_exporter_dead", "Events condemned to the dead letters", counter(TaskStatus::dead))?;
-        let dropped = tasks.iter().flat_map(|task| {
-            task.dropped().into_iter().map(move |(reason, count)| {
+        families.counters("flagpost_exporter_accepted", "Events accepted for the exporter", counter(|counts| counts.accepted))?;
+        families.counters("flagpost_exporter_delivered", "Events delivered", counter(|counts| counts.delivered))?;
+        let waiting = counts.iter().map(|(task, counts)| (labels(task), counts.waiting as f64));
+        families.gauges("flagpost_exporter_waiting_events", "Events that wait", waiting)?;
+        families.counters("flagpost_exporter_dead", "Events condemned to the dead letters", counter(|counts| counts.dead))?;
+        let dropped = counts.iter().flat_map(|(task, counts)| {
+            counts.dropped.iter().map(move |(reason, count)| {
                 let mut labels = labels(task);
                 labels.push(("reason", reason.as_str().to_owned()));
-                (labels, count)
+                (labels, *count)
             })
         });
         families.counters("flagpost_exporter_dropped", "Events given up without delivery", dropped)?;
-        families.counters("flagpost_exporter_retried", "Attempts that repeated an earlier one", counter(TaskStatus::retried))?;
+        families.gauges("flagpost_exporter_waiting_bytes", "Bytes of JSON lines that wait", gauge(|task| task.waiting_bytes() as f64))?;
+        families.gauges("flagpost_exporter_oldest_age_seconds", "How long the oldest event has waited", gauge(|task| task.oldest_age().as_secs_f64()))?;
+        let retried = tasks.iter().map(|task| (labels(task), task.retried()));
+        families.counters("flagpost_exporter_retried", "Attempts that repeated an earlier one", retried)?;
         families.histograms("flagpost_exporter_attempt_seconds", "How long attempts took", tasks.iter().map(|task| (labels(task), task.attempt_seconds())))?;
         let success = tasks.iter().filter_map(|task| Some((labels(task), task.last_success()? as f64)));
         families.gauges("flagpost_exporter_last_success_timestamp_seconds", "When something was last delivered, Unix seconds", success)?;

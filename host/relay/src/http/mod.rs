@@ -8,8 +8,11 @@ mod collector;
 mod health;
 mod inflate;
 mod metrics;
+#[cfg(test)]
+mod passing;
 mod proxy;
 mod server;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod upgrade;

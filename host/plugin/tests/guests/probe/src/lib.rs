@@ -61,6 +61,7 @@ impl Guest for Probe {
                     println!("{}", "print ".repeat(1024));
                 }
                 print!("no newline");
+                std::io::Write::flush(&mut std::io::stdout()).unwrap();
                 json!(null)
             }
             "hostcall" => {
