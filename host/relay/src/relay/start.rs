@@ -56,8 +56,11 @@ pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, S
         keep_removed: config.buffer.keep_removed,
         runtime: work,
     };
-    let delivery = Arc::new(Delivery::start(store.log.clone(), flagpost_delivery::Ledger, options).await?);
+    let delivery = Arc::new(Delivery::start(store.log.clone(), store.ledger.clone(), options).await?);
     let configured: Vec<(Identity, StreamName)> = specs.iter().map(|spec| (spec.identity.clone(), spec.stream.clone())).collect();
+    if let Some(twice) = configured.iter().enumerate().find_map(|(n, one)| configured[..n].contains(one).then_some(one)) {
+        return Err(StartError::Twice { exporter: twice.0.exporter.clone() });
+    }
     for spec in specs {
         delivery.add(spec).await?;
     }
