@@ -189,8 +189,9 @@ impl Life {
     }
 
     async fn call(&self, generation: &Generation, batch: &EventBatch) -> Result<(), ExportError> {
+        let events = convert::events(batch).map_err(|broken| convert::without(broken, batch))?;
         self.shared.counters.calls.one();
-        let outcome = match generation.export(batch).await {
+        let outcome = match generation.export(batch, &events).await {
             Ok(answer) => convert::outcome(answer, batch.len()).unwrap_or_else(|why| {
                 self.shared.counters.bad_results.one();
                 Err(ExportError::Crashed { reason: format!("plugin `{}`: {why}", self.shared.spec.name) })
@@ -216,6 +217,7 @@ impl Life {
         }
         let number = self.slot.current().map_or(1, |generation| generation.number + 1);
         let generation = load::prepare(&self.host, &self.shared, file, number).await?;
+        self.shared.outbound.warm_up().await;
         self.facts().shape = Some(generation.shape.clone());
         self.slot.install(Some(Arc::new(generation)));
         self.readiness.send_replace(Readiness::Ready { generation: number });

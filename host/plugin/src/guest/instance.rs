@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flagpost_event::EventBatch;
-use flagpost_plugin_bindings::exports::flagpost::plugin::exporter::ExportError;
+use flagpost_plugin_bindings::exports::flagpost::plugin::exporter::{Event, ExportError};
 use flagpost_plugin_bindings::{Plugin, PluginPre};
 use tokio::time::Instant;
 use wasmtime::{Store, Trap, UpdateDeadline};
@@ -14,7 +14,6 @@ use super::limiter::Refused;
 use super::output::printable;
 use super::state::Shared;
 use super::{GuestState, MAX_HOSTCALL_BYTES, MAX_RESOURCES};
-use crate::convert;
 use crate::text::{bytes as readable, cut};
 
 /// Calls after which an instance is replaced: bounds what a leak can cost.
@@ -83,11 +82,10 @@ impl Instance {
         asked.map_err(Ended::into_failure)
     }
 
-    /// Gives the batch to the guest. After an `Err` the instance must not be used again.
-    pub(crate) async fn export(&mut self, batch: &EventBatch) -> Result<Result<(), ExportError>, CallFailure> {
-        let events = convert::events(batch).map_err(|reason| CallFailure::Start { reason })?;
+    /// Gives the batch, read as `events`, to the guest. After an `Err` the instance must not be used again.
+    pub(crate) async fn export(&mut self, batch: &EventBatch, events: &[Event]) -> Result<Result<(), ExportError>, CallFailure> {
         let bindings = &self.bindings;
-        let call = async |store: &mut Store<GuestState>| bindings.flagpost_plugin_exporter().call_export(store, &events).await;
+        let call = async |store: &mut Store<GuestState>| bindings.flagpost_plugin_exporter().call_export(store, events).await;
         let answer = run(&mut self.store, Some(batch), call).await;
         self.calls += 1;
         self.idle_since = Instant::now();

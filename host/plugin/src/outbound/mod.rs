@@ -43,7 +43,7 @@ struct Inner {
     counters: Arc<Counters>,
     /// When a refusal was last logged, and how many were not since.
     logged: Mutex<(Option<Instant>, u64)>,
-    /// Made at the first request: reading the system's certificates takes a while, and most tests and some plugins never need them.
+    /// Made by [`Outbound::warm_up`], or at the first request.
     client: OnceLock<Result<reqwest::Client, String>>,
 }
 
@@ -57,6 +57,15 @@ impl Outbound {
             logged: Mutex::default(),
             client: OnceLock::new(),
         }))
+    }
+
+    /// Makes the client now, off the way of events, if the plugin may use it at all: reading the system's certificates takes a while.
+    pub(crate) async fn warm_up(&self) {
+        if !self.0.policy.is_empty() {
+            let outbound = self.clone();
+            // Only a panic could be lost here; the first request would meet it again.
+            drop(tokio::task::spawn_blocking(move || outbound.client().map(drop)).await);
+        }
     }
 
     /// Whether the request may be made at all. A refusal is counted and logged with what to write into the configuration.
