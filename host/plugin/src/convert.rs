@@ -10,35 +10,51 @@ use crate::text::cut;
 /// Longest wish of a guest to be called later; a larger one is cut to this.
 const MAX_AFTER: std::time::Duration = std::time::Duration::from_secs(3600);
 
-/// The batch as the typed interface wants it.
-pub(crate) fn events(batch: &EventBatch) -> Result<Vec<wit::Event>, String> {
-    batch
-        .lines()
-        .map(|line| match Event::from_line(batch.kind(), line).map_err(|why| format!("a stored line cannot be read: {why}"))? {
-            Event::Feature(event) => Ok(wit::Event::Feature(wit::FeatureEvent {
-                kind: event.kind.into_owned(),
-                context_kind: event.context_kind.into_owned(),
-                user_key: event.user_key.into_owned(),
-                creation_date: event.creation_date,
-                key: event.key.into_owned(),
-                variation: event.variation.into_owned(),
-                value_json: event.value.as_str().to_owned(),
-                default: event.default,
-                version: event.version.into_owned(),
-                source: event.source.into_owned(),
-                metadata_json: event.metadata.map(|metadata| metadata.as_str().to_owned()),
-            })),
-            Event::Tracking(event) => Ok(wit::Event::Tracking(wit::TrackingEvent {
-                kind: event.kind.into_owned(),
-                context_kind: event.context_kind.into_owned(),
-                user_key: event.user_key.into_owned(),
-                creation_date: event.creation_date,
-                key: event.key.into_owned(),
-                evaluation_context_json: event.evaluation_context.as_str().to_owned(),
-                tracking_event_details_json: event.tracking_event_details.as_str().to_owned(),
-            })),
-        })
-        .collect()
+/// The batch as the typed interface wants it. `Err`: lines that are no events of the stream's kind, which nobody can ever deliver.
+pub(crate) fn events(batch: &EventBatch) -> Result<Vec<wit::Event>, Vec<RejectedEvent>> {
+    let mut events = Vec::with_capacity(batch.len());
+    let mut broken = Vec::new();
+    for (index, line) in (0..).zip(batch.lines()) {
+        match Event::from_line(batch.kind(), line) {
+            Ok(event) => events.push(record(event)),
+            Err(why) => broken.push(RejectedEvent { index, reason: format!("the stored line cannot be read: {why}") }),
+        }
+    }
+    if broken.is_empty() { Ok(events) } else { Err(broken) }
+}
+
+/// The outcome for a batch with such lines: they go, the others come again without them.
+pub(crate) fn without(broken: Vec<RejectedEvent>, batch: &EventBatch) -> ExportError {
+    let all = 0..u32::try_from(batch.len()).unwrap_or(u32::MAX);
+    let retry = all.filter(|index| broken.binary_search_by_key(index, |rejected| rejected.index).is_err()).collect();
+    ExportError::Partial { retry, rejected: broken, after: None }
+}
+
+fn record(event: Event<'_>) -> wit::Event {
+    match event {
+        Event::Feature(event) => wit::Event::Feature(wit::FeatureEvent {
+            kind: event.kind.into_owned(),
+            context_kind: event.context_kind.into_owned(),
+            user_key: event.user_key.into_owned(),
+            creation_date: event.creation_date,
+            key: event.key.into_owned(),
+            variation: event.variation.into_owned(),
+            value_json: event.value.as_str().to_owned(),
+            default: event.default,
+            version: event.version.into_owned(),
+            source: event.source.into_owned(),
+            metadata_json: event.metadata.map(|metadata| metadata.as_str().to_owned()),
+        }),
+        Event::Tracking(event) => wit::Event::Tracking(wit::TrackingEvent {
+            kind: event.kind.into_owned(),
+            context_kind: event.context_kind.into_owned(),
+            user_key: event.user_key.into_owned(),
+            creation_date: event.creation_date,
+            key: event.key.into_owned(),
+            evaluation_context_json: event.evaluation_context.as_str().to_owned(),
+            tracking_event_details_json: event.tracking_event_details.as_str().to_owned(),
+        }),
+    }
 }
 
 /// What the guest said, believed only as far as it makes sense. `Err`: it broke the contract, and nothing is known about the batch.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flagpost_event::EventBatch;
-use flagpost_exporter::{ExportError, Exporter, Limits, Readiness};
+use flagpost_exporter::{ExportError, Exporter, Limits, ProbeError, Readiness};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -152,6 +152,15 @@ impl Exporter for WasmExporter {
         Some(self.life.readiness.subscribe())
     }
 
+    /// Waits until the plugin is ready. Runs nothing but `is-bulk`.
+    async fn probe(&self) -> Result<(), ProbeError> {
+        let mut readiness = self.life.readiness.subscribe();
+        match readiness.wait_for(|readiness| *readiness != Readiness::Preparing).await.as_deref() {
+            Ok(Readiness::Invalid { reason }) => Err(ProbeError { reason: reason.clone() }),
+            _ => Ok(()),
+        }
+    }
+
     async fn close(&self) {
         self.stop();
     }
@@ -180,8 +189,9 @@ impl Life {
     }
 
     async fn call(&self, generation: &Generation, batch: &EventBatch) -> Result<(), ExportError> {
+        let events = convert::events(batch).map_err(|broken| convert::without(broken, batch))?;
         self.shared.counters.calls.one();
-        let outcome = match generation.export(batch).await {
+        let outcome = match generation.export(batch, &events).await {
             Ok(answer) => convert::outcome(answer, batch.len()).unwrap_or_else(|why| {
                 self.shared.counters.bad_results.one();
                 Err(ExportError::Crashed { reason: format!("plugin `{}`: {why}", self.shared.spec.name) })
@@ -207,6 +217,7 @@ impl Life {
         }
         let number = self.slot.current().map_or(1, |generation| generation.number + 1);
         let generation = load::prepare(&self.host, &self.shared, file, number).await?;
+        self.shared.outbound.warm_up().await;
         self.facts().shape = Some(generation.shape.clone());
         self.slot.install(Some(Arc::new(generation)));
         self.readiness.send_replace(Readiness::Ready { generation: number });

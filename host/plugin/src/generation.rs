@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use flagpost_event::EventBatch;
 use flagpost_plugin_bindings::PluginPre;
-use flagpost_plugin_bindings::exports::flagpost::plugin::exporter::ExportError;
+use flagpost_plugin_bindings::exports::flagpost::plugin::exporter::{Event, ExportError};
 use tokio::sync::Semaphore;
 use tokio::time::{Duration, Instant};
 
@@ -47,15 +47,15 @@ impl Generation {
         Ok(Generation { number, digest, shape, bulk, pre, shared, running, idle: Mutex::new(vec![instance]) })
     }
 
-    /// Gives the batch to a warm instance, or to a new one. An instance that failed, or is worn, is not used again.
-    pub(crate) async fn export(&self, batch: &EventBatch) -> Result<Result<(), ExportError>, CallFailure> {
+    /// Gives the batch, read as `events`, to a warm instance, or to a new one. An instance that failed, or is worn, is not used again.
+    pub(crate) async fn export(&self, batch: &EventBatch, events: &[Event]) -> Result<Result<(), ExportError>, CallFailure> {
         let _permit = self.running.acquire().await.map_err(|_| CallFailure::Start { reason: "the plugin is closed".to_owned() })?;
         let warm = self.idle().pop();
         let mut instance = match warm {
             Some(instance) => instance,
             None => Instance::start(&self.pre, &self.shared).await?,
         };
-        let answer = instance.export(batch).await?;
+        let answer = instance.export(batch, events).await?;
         if !instance.is_worn() {
             self.idle().push(instance);
         }

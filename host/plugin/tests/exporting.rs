@@ -6,9 +6,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{RUNTIME, batch_of, features, guest, guest_with, plugin, tracking_line};
+use common::{RUNTIME, ask, batch_of, feature_line, features, file, guest, guest_with, load, plugin, probe, ready, tracking_line};
 use flagpost_event::EventKind;
 use flagpost_exporter::{ExportError, Exporter, RejectedEvent};
+use flagpost_plugin::{HostOptions, PluginHost, PluginLimits, PluginSpec};
 
 const REASON: &str = r#"(data (i32.const 0) "boom")"#;
 
@@ -86,4 +87,59 @@ fn a_partial_result_with_a_wrong_index_is_a_failure_of_the_plugin() {
         assert!(reason.contains("names event 7 of a call with 3 events"), "{reason}");
         assert_eq!(exporter.stats().bad_results, 1);
     });
+}
+
+#[test]
+fn a_stored_line_that_cannot_be_read_goes_and_the_others_come_again() {
+    RUNTIME.block_on(async {
+        let exporter = plugin(&guest("")).await;
+        let lines = [feature_line(0), r#"{"kind":"feature""#.to_owned(), feature_line(2)];
+        let Err(ExportError::Partial { retry, rejected, after: None }) = exporter.export(&batch_of(EventKind::Feature, lines)).await else {
+            panic!("another outcome")
+        };
+        assert_eq!((retry, rejected.len(), rejected[0].index), (vec![0, 2], 1, 1));
+        assert!(rejected[0].reason.contains("the stored line cannot be read"), "{}", rejected[0].reason);
+        assert_eq!(exporter.stats().calls, 0);
+    });
+}
+
+#[test]
+fn an_instance_is_replaced_after_ten_thousand_calls() {
+    RUNTIME.block_on(async {
+        let exporter = plugin(&guest("(if (i32.gt_u (global.get $calls) (i32.const 10000)) (then unreachable))")).await;
+        let batch = features(1);
+        for call in 0..10_001 {
+            assert_eq!(exporter.export(&batch).await, Ok(()), "call {call}");
+        }
+        assert_eq!(exporter.stats().instances, 2);
+    });
+}
+
+#[test]
+fn as_many_calls_run_at_once_as_there_are_instances() {
+    RUNTIME.block_on(async {
+        for instances in [1, 2] {
+            let limits = PluginLimits { instances, ..PluginLimits::default() };
+            let exporter = ready(PluginSpec { limits, ..probe(serde_json::json!({ "do": "nap" })) }).await;
+            let (one, two) = tokio::join!(ask(&exporter), ask(&exporter));
+            assert!(one.is_null() && two.is_null());
+            assert_eq!(exporter.stats().instances, instances as u64);
+        }
+    });
+}
+
+/// On a paused clock: the host runs its guests on the test's own runtime.
+#[tokio::test(start_paused = true)]
+async fn an_idle_instance_gives_its_memory_back() {
+    let temp = tempfile::tempdir().unwrap();
+    let options = HostOptions { runtime: tokio::runtime::Handle::current(), ..common::options(&temp.path().join("cache")) };
+    let exporter = load(&PluginHost::start(options).unwrap(), PluginSpec::new("acme", file(&guest("")))).await;
+    let idle = async |seconds| {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        assert_eq!(exporter.export(&features(1)).await, Ok(()));
+        exporter.stats().instances
+    };
+    assert_eq!(idle(0).await, 1);
+    assert_eq!(idle(299).await, 1);
+    assert_eq!(idle(331).await, 2);
 }

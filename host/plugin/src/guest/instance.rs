@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flagpost_event::EventBatch;
-use flagpost_plugin_bindings::exports::flagpost::plugin::exporter::ExportError;
+use flagpost_plugin_bindings::exports::flagpost::plugin::exporter::{Event, ExportError};
 use flagpost_plugin_bindings::{Plugin, PluginPre};
 use tokio::time::Instant;
 use wasmtime::{Store, Trap, UpdateDeadline};
@@ -14,7 +14,6 @@ use super::limiter::Refused;
 use super::output::printable;
 use super::state::Shared;
 use super::{GuestState, MAX_HOSTCALL_BYTES, MAX_RESOURCES};
-use crate::convert;
 use crate::text::{bytes as readable, cut};
 
 /// Calls after which an instance is replaced: bounds what a leak can cost.
@@ -83,11 +82,10 @@ impl Instance {
         asked.map_err(Ended::into_failure)
     }
 
-    /// Gives the batch to the guest. After an `Err` the instance must not be used again.
-    pub(crate) async fn export(&mut self, batch: &EventBatch) -> Result<Result<(), ExportError>, CallFailure> {
-        let events = convert::events(batch).map_err(|reason| CallFailure::Start { reason })?;
+    /// Gives the batch, read as `events`, to the guest. After an `Err` the instance must not be used again.
+    pub(crate) async fn export(&mut self, batch: &EventBatch, events: &[Event]) -> Result<Result<(), ExportError>, CallFailure> {
         let bindings = &self.bindings;
-        let call = async |store: &mut Store<GuestState>| bindings.flagpost_plugin_exporter().call_export(store, &events).await;
+        let call = async |store: &mut Store<GuestState>| bindings.flagpost_plugin_exporter().call_export(store, events).await;
         let answer = run(&mut self.store, Some(batch), call).await;
         self.calls += 1;
         self.idle_since = Instant::now();
@@ -167,7 +165,8 @@ fn explain(state: &GuestState, why: wasmtime::Error) -> Ended {
         counters.hostcall_exceeded.one();
         return Ended::Limit(CallFailure::Hostcall { limit: MAX_HOSTCALL_BYTES });
     }
-    let tail = match printable(state.output.tail().as_bytes()) {
+    let tail: Vec<_> = state.output.tail().lines().map(|line| printable(line.as_bytes())).filter(|line| !line.is_empty()).collect();
+    let tail = match tail.join(" | ") {
         tail if tail.is_empty() => tail,
         tail => format!("; it last printed: {tail}"),
     };
@@ -179,7 +178,7 @@ fn explain(state: &GuestState, why: wasmtime::Error) -> Ended {
         counters.traps.one();
         let place =
             why.downcast_ref::<wasmtime::WasmBacktrace>().and_then(|trace| trace.frames().iter().find_map(|frame| frame.func_name()));
-        let place = place.map_or_else(String::new, |name| format!(" in {}", cut(name, 120)));
+        let place = place.map_or_else(String::new, |name| format!(" in {}", cut(&printable(name.as_bytes()), 120)));
         return Ended::Limit(CallFailure::Trap { reason: format!("{trap}{place}"), tail });
     }
     counters.traps.one();

@@ -28,6 +28,11 @@ impl Policy {
         Policy { rules, networks }
     }
 
+    /// Whether nothing is granted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     /// Whether a request may be made. The answer says what to write into the configuration when not.
     pub(crate) fn check(&self, method: &Method, url: &Url) -> Result<(), Denial> {
         let target = Target::of(url)?;
