@@ -31,13 +31,13 @@
 use crate::log::StreamId;
 
 /// The format that this program writes, and the newest that it reads.
-pub const FORMAT: u8 = 1;
+pub(crate) const FORMAT: u8 = 1;
 /// Payload encoding: the lines as they are.
 pub(crate) const RAW: u8 = 0;
 /// Most events in one block.
-pub const BLOCK_EVENTS: usize = 1_000;
+pub(crate) const BLOCK_EVENTS: usize = 1_000;
 /// Most bytes of lines in one block; one larger event is alone in its block. A damaged byte costs one block.
-pub const BLOCK_BYTES: usize = 256 * 1024;
+pub(crate) const BLOCK_BYTES: usize = 256 * 1024;
 
 pub(crate) const MAGIC: [u8; 8] = *b"\xFEflagrec";
 pub(crate) const END_MAGIC: [u8; 8] = *b"\xFEflagend";
@@ -150,6 +150,14 @@ pub(crate) fn finish_record(buf: &mut bytes::BytesMut, start: usize, mut header:
     header
 }
 
+/// A whole record.
+pub(crate) fn record(header: Header, name: &[u8], payload: &[u8]) -> Vec<u8> {
+    let mut buf = bytes::BytesMut::zeroed(header_len(name.len()));
+    buf.extend_from_slice(payload);
+    finish_record(&mut buf, 0, header, name);
+    buf.into()
+}
+
 /// Reads the header at the start of `bytes`, which may go on after it; returns it and its name.
 pub(crate) fn decode_header(bytes: &[u8], magic: [u8; 8]) -> Result<(Header, &[u8]), NoHeader> {
     let damaged = NoHeader::Damaged;
@@ -214,7 +222,3 @@ pub(crate) fn has_hole(bytes: &[u8], position: u64, len: u64) -> bool {
     }
     false
 }
-
-#[cfg(test)]
-#[path = "block_tests.rs"]
-mod tests;

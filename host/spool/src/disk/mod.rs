@@ -1,7 +1,6 @@
 //! All disk access of the log goes through [`Disk`], so that tests can crash it, tear it, fill it and break it.
 
 mod real;
-pub(crate) mod sim;
 
 use std::fmt::Debug;
 use std::io;
