@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flagpost_event::EventBatch;
-use flagpost_exporter::{ExportError, Exporter, Limits, Readiness};
+use flagpost_exporter::{ExportError, Exporter, Limits, ProbeError, Readiness};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -150,6 +150,15 @@ impl Exporter for WasmExporter {
 
     fn readiness(&self) -> Option<watch::Receiver<Readiness>> {
         Some(self.life.readiness.subscribe())
+    }
+
+    /// Waits until the plugin is ready. Runs nothing but `is-bulk`.
+    async fn probe(&self) -> Result<(), ProbeError> {
+        let mut readiness = self.life.readiness.subscribe();
+        match readiness.wait_for(|readiness| *readiness != Readiness::Preparing).await.as_deref() {
+            Ok(Readiness::Invalid { reason }) => Err(ProbeError { reason: reason.clone() }),
+            _ => Ok(()),
+        }
     }
 
     async fn close(&self) {

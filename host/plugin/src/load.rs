@@ -9,9 +9,9 @@ use flagpost_plugin_bindings::PluginPre;
 use crate::cache::Digest;
 use crate::compile::{CompileError, MAX_INPUT};
 use crate::generation::Generation;
-use crate::guest::Shared;
+use crate::guest::{MAX_REASON, Shared, printable};
 use crate::host::PluginHost;
-use crate::text::bytes as readable;
+use crate::text::{bytes as readable, cut};
 use crate::world;
 
 /// What identifies a version of a file without reading it. `None`: it is not there.
@@ -38,6 +38,8 @@ pub(crate) struct File {
 }
 
 fn refused(path: &Path, why: impl std::fmt::Display) -> LoadError {
+    // Compilers quote names out of the file.
+    let why = cut(&printable(why.to_string().as_bytes()), MAX_REASON);
     LoadError { reason: format!("{}: {why}", path.display()), again: false }
 }
 

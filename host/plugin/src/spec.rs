@@ -1,6 +1,7 @@
 //! What the configuration says about one plugin, and what is wrong with it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use crate::policy::HostRule;
 use crate::text::{bytes, cut};
 
 /// One custom exporter as configured: upstream has no such thing, the keys are ours.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// Its `Debug` form shows no value of `config` and `env`: they may be secrets.
+#[derive(Clone, PartialEq)]
 pub struct PluginSpec {
     /// The exporter's name; labels its log lines and errors.
     pub name: String,
@@ -31,6 +34,23 @@ pub struct PluginSpec {
     pub sha256: Option<String>,
     /// Most events per call. `None`: 1000 for bulk guests, 1 for streaming ones.
     pub max_events_per_call: Option<usize>,
+}
+
+impl fmt::Debug for PluginSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<_> = self.config.as_object().map(|config| config.keys().collect()).unwrap_or_default();
+        f.debug_struct("PluginSpec")
+            .field("name", &self.name)
+            .field("path", &self.path)
+            .field("config", &keys)
+            .field("env", &self.env.keys().collect::<Vec<_>>())
+            .field("allowed_hosts", &self.allowed_hosts)
+            .field("allowed_networks", &self.allowed_networks)
+            .field("limits", &self.limits)
+            .field("sha256", &self.sha256)
+            .field("max_events_per_call", &self.max_events_per_call)
+            .finish()
+    }
 }
 
 impl PluginSpec {
@@ -161,4 +181,18 @@ pub struct SpecError {
     pub name: String,
     /// Every problem there is.
     pub problems: Vec<SpecProblem>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_debug_form_shows_no_value_of_config_and_env() {
+        let mut spec = PluginSpec::new("acme", "acme.wasm");
+        spec.config = serde_json::json!({ "key": "secret-1" });
+        spec.env.insert("ACME_KEY".to_owned(), "secret-2".to_owned());
+        let text = format!("{spec:?}");
+        assert!(text.contains("ACME_KEY") && !text.contains("secret"), "{text}");
+    }
 }

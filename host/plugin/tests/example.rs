@@ -40,7 +40,10 @@ fn the_same_events_arrive_as_a_json_array_with_key_and_batch_id() {
         let seen = server.seen();
         let expected: Vec<Value> = (0..3).map(|number| serde_json::from_str(&feature_line(number)).unwrap()).collect();
         assert_eq!(serde_json::from_str::<Vec<Value>>(&seen[0].body).unwrap(), expected);
-        assert_eq!(serde_json::from_str::<Value>(&seen[1].body).unwrap(), json!([serde_json::from_str::<Value>(&tracking_line(7)).unwrap()]));
+        assert_eq!(
+            serde_json::from_str::<Value>(&seen[1].body).unwrap(),
+            json!([serde_json::from_str::<Value>(&tracking_line(7)).unwrap()])
+        );
         assert_eq!(seen[0].headers["authorization"], "Bearer k-1");
         assert_eq!(seen[0].headers["idempotency-key"], "store-default-feature-1-n");
     });

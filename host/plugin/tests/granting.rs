@@ -102,7 +102,8 @@ fn the_memory_of_all_plugins_together_is_bounded_and_comes_back() {
         let spec = || PluginSpec::new("acme", temp.path().join("missing.wasm"));
         let (first, _second) = (host.load(spec()).unwrap(), host.load(spec()).unwrap());
         let error = host.load(spec()).unwrap_err().to_string();
-        let expected = "limits.memory: 128 MiB for 1 instance(s) of 128 MiB, beside the 256 MiB of the plugins before it, exceed the 300 MiB";
+        let expected =
+            "limits.memory: 128 MiB for 1 instance(s) of 128 MiB, beside the 256 MiB of the plugins before it, exceed the 300 MiB";
         assert!(error.contains(expected), "{error}");
         drop(first);
         assert!(host.load(spec()).is_ok());

@@ -51,7 +51,9 @@ fn a_stack_overflow_is_a_trap() {
 fn an_endless_loop_ends_at_the_cpu_limit() {
     let limits = PluginLimits { cpu: Duration::from_millis(50), timeout: Duration::from_secs(600), ..PluginLimits::default() };
     let wasm = bad("(loop $for-ever (br $for-ever))");
-    RUNTIME.block_on(fails_and_recovers(spec_of(&wasm, limits), "used more than 50 ms of CPU in one call (limits.cpu)", |stats| stats.cpu_exceeded));
+    RUNTIME.block_on(fails_and_recovers(spec_of(&wasm, limits), "used more than 50 ms of CPU in one call (limits.cpu)", |stats| {
+        stats.cpu_exceeded
+    }));
 }
 
 #[test]
@@ -65,7 +67,9 @@ fn a_loop_of_bulk_instructions_ends_too() {
 fn a_memory_bomb_is_refused_and_told_what_it_wanted() {
     let limits = PluginLimits { memory: 8 << 20, ..PluginLimits::default() };
     let wasm = bad("(if (i32.eq (memory.grow (i32.const 16384)) (i32.const -1)) (then unreachable))");
-    RUNTIME.block_on(fails_and_recovers(spec_of(&wasm, limits), "wanted 1 GiB of memory, limits.memory is 8 MiB", |stats| stats.memory_refused));
+    RUNTIME.block_on(fails_and_recovers(spec_of(&wasm, limits), "wanted 1 GiB of memory, limits.memory is 8 MiB", |stats| {
+        stats.memory_refused
+    }));
 }
 
 #[test]
@@ -82,7 +86,9 @@ fn a_guest_that_survives_a_refused_growth_keeps_its_answer_and_loses_its_instanc
 #[test]
 fn a_table_bomb_is_refused() {
     let wasm = bad("(if (i32.eq (table.grow $table (ref.null func) (i32.const 1000000)) (i32.const -1)) (then unreachable))");
-    RUNTIME.block_on(fails_and_recovers(spec_of(&wasm, PluginLimits::default()), "wanted a table of 1000001 elements", |stats| stats.tables_refused));
+    RUNTIME.block_on(fails_and_recovers(spec_of(&wasm, PluginLimits::default()), "wanted a table of 1000001 elements", |stats| {
+        stats.tables_refused
+    }));
 }
 
 #[test]
@@ -139,7 +145,10 @@ fn a_panic_shows_its_message_and_no_control_characters() {
     RUNTIME.block_on(async {
         let exporter = ready(probe(json!({ "do": "panic" }))).await;
         let reason = crash(&exporter).await;
-        assert!(reason.contains("plugin `probe` trapped") && reason.contains("it last printed: ") && reason.contains("the reason of the panic"), "{reason}");
+        assert!(
+            reason.contains("plugin `probe` trapped") && reason.contains("it last printed: ") && reason.contains("the reason of the panic"),
+            "{reason}"
+        );
         assert!(!reason.contains(['\n', '\u{1b}']), "{reason:?}");
         assert_eq!(exporter.stats().traps, 1);
     });

@@ -47,7 +47,8 @@ fn without_a_grant_nothing_leaves_and_the_refusal_holds_the_yaml() {
 #[test]
 fn a_granted_request_arrives_whole_and_connections_are_reused() {
     RUNTIME.block_on(async {
-        let server = Server::start(|_| Some(Response::builder().header("X-Answer", "yes").body(Bytes::from_static(b"thanks")).unwrap())).await;
+        let server =
+            Server::start(|_| Some(Response::builder().header("X-Answer", "yes").body(Bytes::from_static(b"thanks")).unwrap())).await;
         let origin = server.origin("127.0.0.1");
         let mut spec = asking("http", "post", &server.url("/v1?x=1"), &[&origin]);
         spec.config["headers"] = json!({ "X-Key": "abc" });

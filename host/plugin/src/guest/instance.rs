@@ -167,7 +167,8 @@ fn explain(state: &GuestState, why: wasmtime::Error) -> Ended {
         counters.hostcall_exceeded.one();
         return Ended::Limit(CallFailure::Hostcall { limit: MAX_HOSTCALL_BYTES });
     }
-    let tail = match printable(state.output.tail().as_bytes()) {
+    let tail: Vec<_> = state.output.tail().lines().map(|line| printable(line.as_bytes())).filter(|line| !line.is_empty()).collect();
+    let tail = match tail.join(" | ") {
         tail if tail.is_empty() => tail,
         tail => format!("; it last printed: {tail}"),
     };
@@ -179,7 +180,7 @@ fn explain(state: &GuestState, why: wasmtime::Error) -> Ended {
         counters.traps.one();
         let place =
             why.downcast_ref::<wasmtime::WasmBacktrace>().and_then(|trace| trace.frames().iter().find_map(|frame| frame.func_name()));
-        let place = place.map_or_else(String::new, |name| format!(" in {}", cut(name, 120)));
+        let place = place.map_or_else(String::new, |name| format!(" in {}", cut(&printable(name.as_bytes()), 120)));
         return Ended::Limit(CallFailure::Trap { reason: format!("{trap}{place}"), tail });
     }
     counters.traps.one();

@@ -15,7 +15,7 @@ mod wasi;
 pub use resolver::{Resolver, SystemResolver};
 pub(crate) use wasi::WasiHooks;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use http::Method;
@@ -28,6 +28,9 @@ use crate::stats::Counters;
 /// Bytes of a response's body that a guest gets.
 pub(crate) const MAX_RESPONSE_BYTES: usize = 4 << 20;
 
+/// Refusals are logged this often: a guest could make thousands a second.
+const DENIAL_LOG: Duration = Duration::from_secs(10);
+
 /// One plugin's way out.
 #[derive(Clone)]
 pub(crate) struct Outbound(Arc<Inner>);
@@ -38,13 +41,22 @@ struct Inner {
     policy: Arc<Policy>,
     resolver: Arc<dyn Resolver>,
     counters: Arc<Counters>,
+    /// When a refusal was last logged, and how many were not since.
+    logged: Mutex<(Option<Instant>, u64)>,
     /// Made at the first request: reading the system's certificates takes a while, and most tests and some plugins never need them.
     client: OnceLock<Result<reqwest::Client, String>>,
 }
 
 impl Outbound {
     pub(crate) fn new(plugin: &str, policy: Policy, resolver: Arc<dyn Resolver>, counters: Arc<Counters>) -> Self {
-        Outbound(Arc::new(Inner { plugin: plugin.to_owned(), policy: Arc::new(policy), resolver, counters, client: OnceLock::new() }))
+        Outbound(Arc::new(Inner {
+            plugin: plugin.to_owned(),
+            policy: Arc::new(policy),
+            resolver,
+            counters,
+            logged: Mutex::default(),
+            client: OnceLock::new(),
+        }))
     }
 
     /// Whether the request may be made at all. A refusal is counted and logged with what to write into the configuration.
@@ -55,7 +67,15 @@ impl Outbound {
 
     fn denied(&self, denial: &Denial) {
         self.0.counters.http_denied.one();
-        tracing::warn!(plugin = self.0.plugin, "a request is refused: {denial}");
+        let now = Instant::now();
+        let mut logged = self.0.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        match *logged {
+            (Some(last), ref mut hidden) if now.saturating_duration_since(last) < DENIAL_LOG => *hidden += 1,
+            (_, hidden) => {
+                *logged = (Some(now), 0);
+                tracing::warn!(plugin = self.0.plugin, not_shown = hidden, "a request is refused: {denial}");
+            }
+        }
     }
 
     fn client(&self) -> Result<&reqwest::Client, String> {
