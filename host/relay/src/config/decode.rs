@@ -287,24 +287,14 @@ impl<'de> de::Deserializer<'de> for Decoder<'_> {
         visitor.visit_map(Fields { decoder: &self, fields, next: 0 })
     }
 
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        known: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Error> {
+    fn deserialize_struct<V: Visitor<'de>>(self, _: &'static str, known: &'static [&'static str], visitor: V) -> Result<V::Value, Error> {
         if !matches!(self.node.data, Data::Map(_) | Data::Null) {
             return Err(self.expected("a map of keys", "indent its keys below it"));
         }
         visitor.visit_map(Fields { fields: self.fields(known), decoder: &self, next: 0 })
     }
 
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        known: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Error> {
+    fn deserialize_enum<V: Visitor<'de>>(self, _: &'static str, known: &'static [&'static str], visitor: V) -> Result<V::Value, Error> {
         let what = format!("one of {}", keys::list(known));
         let text = &self.scalar(&what)?.text;
         match known.iter().find(|name| *name == text) {

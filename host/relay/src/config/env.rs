@@ -58,7 +58,8 @@ fn expand(text: &str, lookup: Lookup<'_>, mut fail: impl FnMut(String, &'static 
             return None;
         };
         let name = &rest[start + 2..start + end];
-        let well_formed = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let well_formed =
+            name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !well_formed {
             fail(format!("`${{{name}}}` does not name an environment variable"), "write `$${` for the two characters themselves");
         } else if let Some(value) = lookup(name) {

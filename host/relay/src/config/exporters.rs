@@ -142,11 +142,14 @@ pub(crate) fn exporters(root: &Node, around: &Surroundings<'_>, problems: &mut P
     let mut found: Vec<(u32, ExporterConfig)> = Vec::new();
     for (path, node) in nodes {
         let Some(exporter) = one(&path, node, budget, around, problems) else { continue };
-        let twin = found.iter().find(|(_, other)| {
-            other.identity == exporter.identity && other.events.iter().any(|kind| exporter.events.contains(kind))
-        });
+        let twin = found
+            .iter()
+            .find(|(_, other)| other.identity == exporter.identity && other.events.iter().any(|kind| exporter.events.contains(kind)));
         if let Some((line, _)) = twin {
-            let message = format!("the same exporter as the one on line {line}: both are `{}`, so their places in the log are one", exporter.identity.exporter);
+            let message = format!(
+                "the same exporter as the one on line {line}: both are `{}`, so their places in the log are one",
+                exporter.identity.exporter
+            );
             problems.error(path, node.line, message, "give each a `name` of its own");
             continue;
         }
@@ -170,7 +173,12 @@ pub(crate) fn warn_unread(root: &Node, exporters: &[ExporterConfig], problems: &
 
 fn one(path: &str, node: &Node, budget: u64, around: &Surroundings<'_>, problems: &mut Problems) -> Option<ExporterConfig> {
     if !matches!(node.data, Data::Map(_)) {
-        problems.error(path, node.line, format!("expected an exporter's keys, found {}", node.describe()), "write `- kind: file` and its keys");
+        problems.error(
+            path,
+            node.line,
+            format!("expected an exporter's keys, found {}", node.describe()),
+            "write `- kind: file` and its keys",
+        );
         return None;
     }
     let (common, rest) = split(node);
@@ -207,8 +215,7 @@ fn one(path: &str, node: &Node, budget: u64, around: &Surroundings<'_>, problems
 
 /// The node with the keys that every exporter has, and the other entries.
 fn split(node: &Node) -> (Node, Vec<&Entry>) {
-    let (common, rest): (Vec<&Entry>, Vec<&Entry>) =
-        node.entries().iter().partition(|entry| keys::find(COMMON_KEYS, &entry.key).is_some());
+    let (common, rest): (Vec<&Entry>, Vec<&Entry>) = node.entries().iter().partition(|entry| keys::find(COMMON_KEYS, &entry.key).is_some());
     (Node { line: node.line, data: Data::Map(common.into_iter().cloned().collect()) }, rest)
 }
 

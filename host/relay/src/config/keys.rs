@@ -31,8 +31,20 @@ const ELSEWHERE: &[(&str, Elsewhere)] = &[
     ("startasawslambda", Inert("the relay does not run as a lambda")),
     ("awslambdaadapter", Inert("the relay does not run as a lambda")),
     ("awsapigatewaybasepath", Inert("the relay does not run as a lambda")),
-    ("apikeys", Refused("API keys are not served yet: the collector would be open to everyone", "keep the keys in a proxy in front, and remove this key")),
-    ("authorizedkeys", Refused("API keys are not served yet: the collector would be open to everyone", "keep the keys in a proxy in front, and remove this key")),
+    (
+        "apikeys",
+        Refused(
+            "API keys are not served yet: the collector would be open to everyone",
+            "keep the keys in a proxy in front, and remove this key",
+        ),
+    ),
+    (
+        "authorizedkeys",
+        Refused(
+            "API keys are not served yet: the collector would be open to everyone",
+            "keep the keys in a proxy in front, and remove this key",
+        ),
+    ),
     ("flagsets", Refused("flag sets are not served yet", "list the exporters under `exporters`, for the flag set `default`")),
     ("hidebanner", Inert("there is no banner")),
     ("enablepprof", Inert("that is a Go facility")),

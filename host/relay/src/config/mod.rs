@@ -75,8 +75,9 @@ pub fn load(path: &Path, sources: &Sources<'_>) -> Result<Loaded, ConfigError> {
     let fail = |problem| ConfigError { file: Some(path.to_owned()), problems: vec![problem] };
     let bytes = std::fs::read(path)
         .map_err(|error| fail(Problem::error("", 0, format!("cannot be read: {error}"), "name the file with `--config FILE`")))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|error| fail(Problem::error("", 0, format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to()), "save it as UTF-8")))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        fail(Problem::error("", 0, format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to()), "save it as UTF-8"))
+    })?;
     let base = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     from_text(&text, base, sources).map_err(|problems| ConfigError { file: Some(path.to_owned()), problems })
 }

@@ -85,13 +85,14 @@ impl Node {
     /// The line of `a.b[2].c` below this node, or of the nearest thing above it that is there.
     pub(crate) fn line_at(&self, path: &str) -> Option<u32> {
         let (head, rest) = path.split_once('.').unwrap_or((path, ""));
-        let (key, index) = head.split_once('[').map_or((head, None), |(key, index)| (key, index.trim_end_matches(']').parse::<usize>().ok()));
+        let (key, index) =
+            head.split_once('[').map_or((head, None), |(key, index)| (key, index.trim_end_matches(']').parse::<usize>().ok()));
         let entry = self.get(key)?;
         let (mut line, mut node) = (entry.line, &entry.value);
-        if let (Some(index), Data::List(items)) = (index, &node.data) {
-            if let Some(item) = items.get(index) {
-                (line, node) = (item.line, item);
-            }
+        if let (Some(index), Data::List(items)) = (index, &node.data)
+            && let Some(item) = items.get(index)
+        {
+            (line, node) = (item.line, item);
         }
         if rest.is_empty() { Some(line) } else { Some(node.line_at(rest).unwrap_or(line)) }
     }

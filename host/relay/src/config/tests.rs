@@ -102,7 +102,12 @@ upstream: { url: 'http://relay:1031' }
     let found = problems(text);
     let errors: Vec<&String> = found.iter().filter(|line| !line.contains("warning: ")).collect();
     assert_eq!(errors, ["2: listen: upstream's deprecated key is not served; use `server.port`"], "aliases are served later");
-    assert!(found.iter().any(|line| line == "3: pollingInterval: warning: has no effect here: flags are evaluated by the relay behind `upstream.url`"), "{found:?}");
+    assert!(
+        found
+            .iter()
+            .any(|line| line == "3: pollingInterval: warning: has no effect here: flags are evaluated by the relay behind `upstream.url`"),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -189,6 +194,10 @@ fn a_variables_content_is_never_shown() {
 #[test]
 fn a_blocking_or_unknown_word_has_its_neighbours_named() {
     let found = problems("exporters: [{ kind: wasm, path: a.wasm, eventType: features, secrets: { A: { env: A } } }]\n");
-    assert!(found.iter().any(|line| line.ends_with("exporters[0].eventType: expected one of `feature`, `tracking`, `all`, found `features`; did you mean `feature`?")), "{found:?}");
+    assert!(
+        found.iter().any(|line| line
+            .ends_with("exporters[0].eventType: expected one of `feature`, `tracking`, `all`, found `features`; did you mean `feature`?")),
+        "{found:?}"
+    );
     assert!(found.iter().any(|line| line.contains("exporters[0].secrets: secrets of plugins are not served yet")), "{found:?}");
 }

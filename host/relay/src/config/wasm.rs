@@ -31,7 +31,8 @@ struct Wasm {
     allowed_networks: Vec<IpNet>,
     limits: Limits,
     sha256: Option<String>,
-    secrets: Option<NotYet>,
+    #[serde(rename = "secrets")]
+    _secrets: Option<NotYet>,
 }
 
 #[derive(Default, Deserialize)]
@@ -65,7 +66,6 @@ pub(crate) fn target(
     problems: &mut Problems,
 ) -> Option<(Target, Location)> {
     let wasm: Wasm = decode(own, path, problems);
-    drop(wasm.secrets);
     let line = |key: &str| own.line_at(key).unwrap_or(0);
     let Some(written) = wasm.path.filter(|written| !written.is_empty()) else {
         let message = "no \"path\" property found for kind \"wasm\"";

@@ -52,8 +52,15 @@ struct Open {
     line: u32,
     nodes_before: usize,
     items: Vec<Node>,
-    /// For maps: finished entries and the key that waits for its value.
-    map: Option<(Vec<Entry>, Option<(String, u32)>)>,
+    /// `None` for lists.
+    map: Option<OpenMap>,
+}
+
+/// A map's finished entries, and the key (with its line) that waits for its value.
+#[derive(Default)]
+struct OpenMap {
+    entries: Vec<Entry>,
+    waiting: Option<(String, u32)>,
 }
 
 impl Builder {
@@ -100,7 +107,7 @@ impl Builder {
             return Err(fail(at, format!("nested deeper than {MAX_DEPTH} levels"), "flatten it"));
         }
         self.count(1, at)?;
-        let map = is_map.then(|| (Vec::new(), None));
+        let map = is_map.then(OpenMap::default);
         self.open.push(Open { anchor, line: line_of(at), nodes_before: self.nodes, items: Vec::new(), map });
         Ok(None)
     }
@@ -109,7 +116,7 @@ impl Builder {
         let Some(open) = self.open.pop() else { return Ok(None) };
         let size = self.nodes - open.nodes_before + 1;
         let data = match open.map {
-            Some((entries, _)) => Data::Map(merged(entries)?),
+            Some(map) => Data::Map(merged(map.entries)?),
             None => Data::List(open.items),
         };
         self.place(Node { line: open.line, data }, open.anchor, size, at)
@@ -123,7 +130,7 @@ impl Builder {
         let Some(parent) = self.open.last_mut() else { return Ok(Some(node)) };
         match &mut parent.map {
             None => parent.items.push(node),
-            Some((entries, waiting)) => match waiting.take() {
+            Some(OpenMap { entries, waiting }) => match waiting.take() {
                 Some((key, line)) => entries.push(Entry { key, line, value: node }),
                 None => {
                     let key = key_text(&node, at)?;
@@ -205,7 +212,10 @@ mod tests {
 
     #[test]
     fn what_is_not_a_configuration_is_refused_with_its_line() {
-        let bomb = format!("a0: &a0 [x]\n{}", (1..12).map(|n| format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(","))).collect::<String>());
+        let bomb = format!(
+            "a0: &a0 [x]\n{}",
+            (1..12).map(|n| format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(","))).collect::<String>()
+        );
         let cases = [
             ("a: 1\na: 2\n", 2, "was given before, on line 1"),
             ("a: [1\n", 2, "not valid YAML"),

@@ -68,7 +68,9 @@ where
     let decode = move || decoded(&body, encoding, &limits);
     let collected = if big {
         // A panic in there is a defect, and costs this request only.
-        tokio::task::spawn_blocking(decode).await.map_err(|_| Refusal::Now(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error".to_owned()))??
+        tokio::task::spawn_blocking(decode)
+            .await
+            .map_err(|_| Refusal::Now(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error".to_owned()))??
     } else {
         decode()?
     };
@@ -93,7 +95,9 @@ fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
 fn decoded(body: &Bytes, encoding: Option<Encoding>, limits: &crate::config::Collector) -> Result<Collected, Refusal> {
     let Some(encoding) = encoding else { return Ok(decode(body, &limits.limits)?) };
     let inflated = inflate(encoding, body, limits.max_inflated).map_err(|error| match error {
-        InflateError::TooLarge => Refusal::large(format!("the inflated body is larger than {} bytes (`collector.maxInflated`)", limits.max_inflated)),
+        InflateError::TooLarge => {
+            Refusal::large(format!("the inflated body is larger than {} bytes (`collector.maxInflated`)", limits.max_inflated))
+        }
         InflateError::Broken(why) => Refusal::bad(format!("{PREFIX} code=400, message=the compressed body cannot be inflated: {why}")),
     })?;
     if inflated.is_empty() {

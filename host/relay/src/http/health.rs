@@ -1,15 +1,13 @@
 //! `/health` and below.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use flagpost_delivery::{Delivery, StateKind, TaskStatus};
 use flagpost_event::StreamName;
-use flagpost_plugin::WasmExporter;
-use flagpost_spool::Identity;
 use http::{Response, StatusCode};
 use serde::Serialize;
 
+use super::metrics::Plugins;
 use super::snapshot::Snapshot;
 use super::{Door, Reply};
 
@@ -19,7 +17,7 @@ pub(crate) struct Health {
     /// `None` in tests of the routes alone.
     pub(crate) delivery: Option<Arc<Delivery>>,
     /// The plugins by exporter.
-    pub(crate) plugins: Arc<HashMap<Identity, Arc<WasmExporter>>>,
+    pub(crate) plugins: Arc<Plugins>,
 }
 
 /// One task in `/health/exporters`.

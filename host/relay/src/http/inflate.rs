@@ -76,23 +76,18 @@ mod tests {
     use super::*;
 
     fn packed(encoding: &str, data: &[u8]) -> Vec<u8> {
-        let finish = |mut writer: Box<dyn FnMut(&[u8]) -> Vec<u8>>| writer(data);
+        use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+        macro_rules! pack {
+            ($encoder:ident) => {{
+                let mut writer = $encoder::new(Vec::new(), Compression::fast());
+                writer.write_all(data).unwrap();
+                writer.finish().unwrap()
+            }};
+        }
         match encoding {
-            "gzip" => finish(Box::new(|data| {
-                let mut writer = flate2::write::GzEncoder::new(Vec::new(), Compression::fast());
-                writer.write_all(data).unwrap();
-                writer.finish().unwrap()
-            })),
-            "zlib" => finish(Box::new(|data| {
-                let mut writer = flate2::write::ZlibEncoder::new(Vec::new(), Compression::fast());
-                writer.write_all(data).unwrap();
-                writer.finish().unwrap()
-            })),
-            "bare" => finish(Box::new(|data| {
-                let mut writer = flate2::write::DeflateEncoder::new(Vec::new(), Compression::fast());
-                writer.write_all(data).unwrap();
-                writer.finish().unwrap()
-            })),
+            "gzip" => pack!(GzEncoder),
+            "zlib" => pack!(ZlibEncoder),
+            "bare" => pack!(DeflateEncoder),
             _ => zstd::encode_all(data, 1).unwrap(),
         }
     }

@@ -26,11 +26,14 @@ use crate::process;
 /// OpenMetrics text, which Prometheus reads.
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
+/// The plugins among the exporters.
+pub(crate) type Plugins = HashMap<Identity, Arc<WasmExporter>>;
+
 /// Where the numbers are.
 pub(crate) struct Sources {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) delivery: Option<Arc<Delivery>>,
-    pub(crate) plugins: Arc<HashMap<Identity, Arc<WasmExporter>>>,
+    pub(crate) plugins: Arc<Plugins>,
     /// Per flag set.
     pub(crate) intakes: Vec<(String, Arc<IntakeStats>)>,
     pub(crate) proxy: Option<Arc<Proxy>>,
@@ -138,10 +141,18 @@ impl Sources {
     fn spool(&self, families: &mut Families<'_>) -> fmt::Result {
         let pressure = self.log.pressure();
         let segments = self.log.segments().len() as f64;
-        families.gauges("flagpost_spool_queue_age_seconds", "How long the oldest event has waited for its sync", [(vec![], pressure.queue_age.as_secs_f64())])?;
+        families.gauges(
+            "flagpost_spool_queue_age_seconds",
+            "How long the oldest event has waited for its sync",
+            [(vec![], pressure.queue_age.as_secs_f64())],
+        )?;
         families.gauges("flagpost_spool_queue_bytes", "Bytes that wait for a sync", [(vec![], pressure.queued_bytes as f64)])?;
         families.gauges("flagpost_spool_held_bytes", "Bytes that the event log holds", [(vec![], pressure.held_bytes as f64)])?;
-        families.gauges("flagpost_spool_free_bytes", "Free bytes on its file system", pressure.free_bytes.map(|bytes| (vec![], bytes as f64)))?;
+        families.gauges(
+            "flagpost_spool_free_bytes",
+            "Free bytes on its file system",
+            pressure.free_bytes.map(|bytes| (vec![], bytes as f64)),
+        )?;
         families.gauges("flagpost_spool_segments", "Segments of the event log", [(vec![], segments)])
     }
 
@@ -164,10 +175,18 @@ impl Sources {
         });
         families.counters("flagpost_exporter_dropped", "Events given up without delivery", dropped)?;
         families.gauges("flagpost_exporter_waiting_bytes", "Bytes of JSON lines that wait", gauge(|task| task.waiting_bytes() as f64))?;
-        families.gauges("flagpost_exporter_oldest_age_seconds", "How long the oldest event has waited", gauge(|task| task.oldest_age().as_secs_f64()))?;
+        families.gauges(
+            "flagpost_exporter_oldest_age_seconds",
+            "How long the oldest event has waited",
+            gauge(|task| task.oldest_age().as_secs_f64()),
+        )?;
         let retried = tasks.iter().map(|task| (labels(task), task.retried()));
         families.counters("flagpost_exporter_retried", "Attempts that repeated an earlier one", retried)?;
-        families.histograms("flagpost_exporter_attempt_seconds", "How long attempts took", tasks.iter().map(|task| (labels(task), task.attempt_seconds())))?;
+        families.histograms(
+            "flagpost_exporter_attempt_seconds",
+            "How long attempts took",
+            tasks.iter().map(|task| (labels(task), task.attempt_seconds())),
+        )?;
         let success = tasks.iter().filter_map(|task| Some((labels(task), task.last_success()? as f64)));
         families.gauges("flagpost_exporter_last_success_timestamp_seconds", "When something was last delivered, Unix seconds", success)?;
         let states = tasks.iter().flat_map(|task| {

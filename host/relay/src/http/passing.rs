@@ -6,10 +6,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flagpost_delivery::Admission;
-use flagpost_event::collect::CollectLimits;
-use flagpost_event::{EventKind, SystemClock};
-use flagpost_spool::MemoryLog;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http1::SendRequest;
@@ -19,29 +15,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use super::tests::door_with;
 use super::*;
 use crate::config::Upstream;
-use crate::intake::{Gate, IntakeStats};
 
 /// A door in front of `upstream`, listening.
 async fn front(upstream: &str) -> (Server, Arc<Proxy>, CancellationToken) {
-    let log = Arc::new(MemoryLog::new(1 << 20, Arc::new(SystemClock)));
-    let limits = Collector {
-        max_body: 1 << 20,
-        max_inflated: 2 << 20,
-        limits: CollectLimits::default(),
-        header_timeout: Duration::from_secs(5),
-        body_timeout: Duration::from_secs(5),
-        max_connections: 10,
-    };
-    let stats = Arc::new(IntakeStats::default());
-    let gate = Gate::new(Admission::default(), log.clone(), 0);
-    let intake = Arc::new(Intake::new(log.clone(), "default", &[EventKind::Feature], gate, stats.clone()));
-    let proxy = Arc::new(Proxy::new(Upstream { url: upstream.parse().unwrap(), connect_timeout: Duration::from_secs(5) }));
-    let metrics = Metrics::new(MetricSources { log, delivery: None, plugins: Arc::default(), intakes: vec![], proxy: Some(proxy.clone()) });
-    let draining = CancellationToken::new();
-    let door =
-        Door { intake, limits, health: Health::default(), metrics: Arc::new(metrics), proxy: Some(proxy.clone()), draining: draining.clone() };
+    let upstream = Upstream { url: upstream.parse().unwrap(), connect_timeout: Duration::from_secs(5) };
+    let proxy = Arc::new(Proxy::new(upstream));
+    let (door, _log) = door_with(1 << 20, Some(proxy.clone()), |_| {});
+    let draining = door.draining.clone();
     (Server::start("127.0.0.1", 0, Arc::new(door), &Handle::current()).await.unwrap(), proxy, draining)
 }
 
@@ -62,8 +45,17 @@ async fn echo() -> String {
             let service = hyper::service::service_fn(|request: Request<Incoming>| async move {
                 let (head, body) = request.into_parts();
                 let body = body.collect().await.unwrap().to_bytes();
-                let said = format!("{} {} {:?} {}", head.method, head.uri, head.headers.get("x-forwarded-for"), String::from_utf8_lossy(&body));
-                Ok::<_, Infallible>(Response::builder().status(203).header("etag", "\"1\"").header("connection", "x-own").header("x-own", "1").body(Full::new(Bytes::from(said))).unwrap())
+                let said =
+                    format!("{} {} {:?} {}", head.method, head.uri, head.headers.get("x-forwarded-for"), String::from_utf8_lossy(&body));
+                Ok::<_, Infallible>(
+                    Response::builder()
+                        .status(203)
+                        .header("etag", "\"1\"")
+                        .header("connection", "x-own")
+                        .header("x-own", "1")
+                        .body(Full::new(Bytes::from(said)))
+                        .unwrap(),
+                )
             });
             tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
@@ -89,7 +81,8 @@ async fn a_request_and_its_answer_are_passed_unchanged() {
 async fn an_upstream_that_is_not_there_is_a_502_and_a_counter() {
     let unused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let (server, proxy, _draining) = front(&format!("http://{unused}")).await;
-    let response = client(server.address()).await.send_request(Request::get("/v1/flag/change").body(Full::default()).unwrap()).await.unwrap();
+    let response =
+        client(server.address()).await.send_request(Request::get("/v1/flag/change").body(Full::default()).unwrap()).await.unwrap();
     assert_eq!(response.status(), 502);
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, "{\"message\":\"the relay behind `upstream.url` did not answer\"}\n");
@@ -116,7 +109,8 @@ async fn an_event_stream_is_passed_frame_by_frame_and_cut_at_the_end() {
     });
     let (server, _proxy, draining) = front(&upstream).await;
     let mut client = client(server.address()).await;
-    let mut body = client.send_request(Request::get("/stream/v1/sse/flag/change").body(Full::default()).unwrap()).await.unwrap().into_body();
+    let mut body =
+        client.send_request(Request::get("/stream/v1/sse/flag/change").body(Full::default()).unwrap()).await.unwrap().into_body();
     // Each frame arrives before the next one is sent.
     for text in ["data: 1\n\n", "data: 2\n\n"] {
         frames.send(Ok(Frame::data(Bytes::from(text)))).await.unwrap();
@@ -139,8 +133,16 @@ async fn an_upgraded_connection_carries_bytes_both_ways() {
         }
         let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
         assert!(head.starts_with("get /ws/v1/flag/change?apikey=k http/1.1"), "{head}");
-        assert!(head.contains("upgrade: websocket") && head.contains("connection: upgrade") && head.contains("sec-websocket-key: abc"), "{head}");
-        stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\nhi").await.unwrap();
+        assert!(
+            head.contains("upgrade: websocket") && head.contains("connection: upgrade") && head.contains("sec-websocket-key: abc"),
+            "{head}"
+        );
+        stream
+            .write_all(
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\nhi",
+            )
+            .await
+            .unwrap();
         let mut said = [0; 4];
         stream.read_exact(&mut said).await.unwrap();
         stream.write_all(&said).await.unwrap();

@@ -110,7 +110,8 @@ impl Proxy {
                     return upgrade::switch(client_side, &mut response, draining.clone());
                 }
                 strip(response.headers_mut());
-                let endless = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+                let endless =
+                    response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
                 response.map(|body| match endless {
                     true => Reply::Endless(body, Box::pin(draining.clone().cancelled_owned())),
                     false => Reply::Passed(body),
@@ -220,8 +221,13 @@ mod tests {
         forward_headers(&mut headers, Some("10.0.0.2".parse().unwrap()));
         let mut left: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         left.sort();
-        let expected =
-            ["if-none-match: \"1\"", "x-api-key: k", "x-forwarded-for: 10.0.0.1, 10.0.0.2", "x-forwarded-host: flagpost:1031", "x-forwarded-proto: http"];
+        let expected = [
+            "if-none-match: \"1\"",
+            "x-api-key: k",
+            "x-forwarded-for: 10.0.0.1, 10.0.0.2",
+            "x-forwarded-host: flagpost:1031",
+            "x-forwarded-proto: http",
+        ];
         assert_eq!(left, expected);
     }
 }

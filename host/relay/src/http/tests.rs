@@ -16,7 +16,7 @@ use super::*;
 use crate::intake::{Gate, IntakeStats};
 
 /// A door with feature exporters only, and its log.
-fn door_with(bound: u64, adjust: impl FnOnce(&mut Collector)) -> (Door, Arc<MemoryLog>) {
+pub(super) fn door_with(bound: u64, proxy: Option<Arc<Proxy>>, adjust: impl FnOnce(&mut Collector)) -> (Door, Arc<MemoryLog>) {
     let log = Arc::new(MemoryLog::new(bound, Arc::new(SystemClock)));
     let mut limits = Collector {
         max_body: 1 << 20,
@@ -35,14 +35,14 @@ fn door_with(bound: u64, adjust: impl FnOnce(&mut Collector)) -> (Door, Arc<Memo
         delivery: None,
         plugins: Arc::default(),
         intakes: vec![("default".to_owned(), stats)],
-        proxy: None,
+        proxy: proxy.clone(),
     });
     let draining = CancellationToken::new();
-    (Door { intake, limits, health: Health::default(), metrics: Arc::new(metrics), proxy: None, draining }, log)
+    (Door { intake, limits, health: Health::default(), metrics: Arc::new(metrics), proxy, draining }, log)
 }
 
 fn door() -> (Door, Arc<MemoryLog>) {
-    door_with(1 << 30, |_| {})
+    door_with(1 << 30, None, |_| {})
 }
 
 fn post(path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Request<Full<Bytes>> {
@@ -99,14 +99,15 @@ async fn a_batch_is_stored_before_its_exact_answer() {
 async fn what_upstream_refuses_is_refused_in_its_words() {
     let plain = "{\"message\":\"collectEvalData: invalid input data\"}\n";
     let media = "{\"message\":\"collectEvalData: invalid input data code=415, message=Unsupported Media Type\"}\n";
-    let text = ("content-type", "text/plain");
-    let cases: &[(&[(&str, &str)], &str, u16, &str)] = &[
+    const TEXT: (&str, &str) = ("content-type", "text/plain");
+    type Headers = &'static [(&'static str, &'static str)];
+    let cases: &[(Headers, &str, u16, &str)] = &[
         (&[JSON], r#"{"events":[]}"#, 200, "{\"ingestedContentCount\":0}\n"),
         (&[JSON], r#"{"events":null}"#, 400, plain),
         (&[JSON], "", 400, plain),
-        (&[text], "", 400, plain),
+        (&[TEXT], "", 400, plain),
         (&[], r#"{"events":[]}"#, 400, media),
-        (&[text], r#"{"events":[]}"#, 400, media),
+        (&[TEXT], r#"{"events":[]}"#, 400, media),
         (&[("content-type", "Application/JSON")], r#"{"events":[]}"#, 400, media),
         (&[("content-type", "application/json; charset=utf-8")], r#"{"events":[]}"#, 200, "{\"ingestedContentCount\":0}\n"),
         (&[("content-type", "application/x-www-form-urlencoded")], "events=1", 400, plain),
@@ -150,7 +151,7 @@ async fn limits_are_413_before_anything_is_stored() {
 
 #[tokio::test]
 async fn big_and_compressed_bodies_are_taken_like_small_ones() {
-    let (door, log) = door_with(1 << 30, |limits| limits.max_body = 32 << 20);
+    let (door, log) = door_with(1 << 30, None, |limits| limits.max_body = 32 << 20);
     let body = format!(r#"{{"events":[{}]}}"#, vec![FEATURE; 5_000].join(","));
     assert!(body.len() > 256 << 10);
     let (status, _, text) = send(&door, post(COLLECTOR, &[JSON], body.clone())).await;
@@ -165,7 +166,7 @@ async fn big_and_compressed_bodies_are_taken_like_small_ones() {
 
 #[tokio::test]
 async fn a_full_log_is_429_and_a_closed_one_503() {
-    let (door, log) = door_with(10, |_| {});
+    let (door, log) = door_with(10, None, |_| {});
     let batch = || post(COLLECTOR, &[JSON], format!(r#"{{"events":[{FEATURE}]}}"#));
     let (status, headers, text) = send(&door, batch()).await;
     assert_eq!(status, 429, "{text}");

@@ -100,13 +100,13 @@ impl IntakeStats {
         said.at = Some(Instant::now());
         drop(said);
         if events > 0 {
-            let examples: Vec<String> = drops
-                .details()
-                .iter()
-                .take(5)
-                .map(|one| format!("events[{}] {}: {}", one.index, one.cause.as_str(), one.detail))
-                .collect();
-            tracing::warn!(events, examples = examples.join("; "), "events were dropped that cannot be converted; the rest of their requests was kept");
+            let examples: Vec<String> =
+                drops.details().iter().take(5).map(|one| format!("events[{}] {}: {}", one.index, one.cause.as_str(), one.detail)).collect();
+            tracing::warn!(
+                events,
+                examples = examples.join("; "),
+                "events were dropped that cannot be converted; the rest of their requests was kept"
+            );
         }
         if normalised_dates > 0 {
             tracing::warn!(events = normalised_dates, "creationDate is not in seconds: its first ten digits were kept");

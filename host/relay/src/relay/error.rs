@@ -46,6 +46,12 @@ pub enum StartError {
         /// Why.
         reason: String,
     },
+    /// Two exporters of one name read the same events.
+    #[error("two exporters are called `{exporter}`; give each a name of its own")]
+    Twice {
+        /// The name.
+        exporter: String,
+    },
     /// Delivery cannot start.
     #[error("delivery cannot start")]
     Delivery(#[from] DeliveryError),

@@ -136,10 +136,10 @@ impl Relay {
     pub async fn close(self) -> ShutdownReport {
         let started = Instant::now();
         self.draining.cancel();
-        if let Some(server) = &self.server {
-            if !server.finish(self.shutdown_timeout).await {
-                tracing::warn!("requests under way did not finish in time");
-            }
+        if let Some(server) = &self.server
+            && !server.finish(self.shutdown_timeout).await
+        {
+            tracing::warn!("requests under way did not finish in time");
         }
         let left = self.shutdown_timeout.saturating_sub(started.elapsed());
         let report = self.delivery.shutdown(left).await;

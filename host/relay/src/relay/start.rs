@@ -3,21 +3,20 @@
 //! Store (its lock first, so that two relays never write one log) -> plugin host -> delivery with all exporters -> intake -> listening.
 //! Each step needs the ones before; nothing is taken before all of it stands.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use flagpost_delivery::{Delivery, DeliveryOptions, TaskSpec};
 use flagpost_event::{Clock, EventKind, StreamName};
 use flagpost_exporter::{Exporter, Readiness};
-use flagpost_plugin::{Compiler, HostOptions, PluginHost, WasmExporter};
+use flagpost_plugin::{Compiler, HostOptions, PluginHost};
 use flagpost_spool::Identity;
 use tokio_util::sync::CancellationToken;
 
 use super::runtimes::Runtimes;
 use super::{Relay, StartError, store};
 use crate::config::{Config, DEFAULT_FLAG_SET, ExporterConfig, Target};
-use crate::http::{Door, Health, Metrics, MetricSources, Proxy, Server};
+use crate::http::{Door, Health, MetricSources, Metrics, Plugins, Proxy, Server};
 use crate::intake::{Gate, Intake, IntakeStats};
 use crate::process;
 
@@ -57,8 +56,11 @@ pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, S
         keep_removed: config.buffer.keep_removed,
         runtime: work,
     };
-    let delivery = Arc::new(Delivery::start(store.log.clone(), flagpost_delivery::Ledger, options).await?);
+    let delivery = Arc::new(Delivery::start(store.log.clone(), store.ledger.clone(), options).await?);
     let configured: Vec<(Identity, StreamName)> = specs.iter().map(|spec| (spec.identity.clone(), spec.stream.clone())).collect();
+    if let Some(twice) = configured.iter().enumerate().find_map(|(n, one)| configured[..n].contains(one).then_some(one)) {
+        return Err(StartError::Twice { exporter: twice.0.exporter.clone() });
+    }
     for spec in specs {
         delivery.add(spec).await?;
     }
@@ -66,7 +68,8 @@ pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, S
 
     let gate = Gate::new(delivery.admission(), store.log.clone(), config.buffer.min_free);
     let stats = Arc::new(IntakeStats::default());
-    let read: Vec<EventKind> = EventKind::ALL.into_iter().filter(|kind| configured.iter().any(|(_, stream)| stream.kind == *kind)).collect();
+    let read: Vec<EventKind> =
+        EventKind::ALL.into_iter().filter(|kind| configured.iter().any(|(_, stream)| stream.kind == *kind)).collect();
     let intake = Arc::new(Intake::new(store.log.clone(), DEFAULT_FLAG_SET, &read, gate.clone(), stats.clone()));
     let draining = CancellationToken::new();
     door_runtime.spawn(probe(gate, draining.clone()));
@@ -93,7 +96,16 @@ pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, S
     } else {
         None
     };
-    Ok(Relay { intake, delivery, log: store.log, ledger: store.ledger, server, draining, shutdown_timeout: config.shutdown_timeout, _runtimes: runtimes })
+    Ok(Relay {
+        intake,
+        delivery,
+        log: store.log,
+        ledger: store.ledger,
+        server,
+        draining,
+        shutdown_timeout: config.shutdown_timeout,
+        _runtimes: runtimes,
+    })
 }
 
 /// One task per exporter and stream, and the plugins among the exporters.
@@ -102,10 +114,10 @@ fn specs(
     cache: &std::path::Path,
     settings: &Settings,
     work: &tokio::runtime::Handle,
-) -> Result<(Vec<TaskSpec>, HashMap<Identity, Arc<WasmExporter>>), StartError> {
+) -> Result<(Vec<TaskSpec>, Plugins), StartError> {
     let mut host: Option<Arc<PluginHost>> = None;
     let mut specs = Vec::new();
-    let mut plugins = HashMap::new();
+    let mut plugins = Plugins::new();
     for config in exporters {
         let exporter: Arc<dyn Exporter> = match &config.target {
             Target::Native(exporter) => exporter.clone(),
@@ -138,7 +150,7 @@ fn specs(
 }
 
 /// Waits until every plugin is ready; one that cannot run ends the start.
-async fn require(plugins: &HashMap<Identity, Arc<WasmExporter>>) -> Result<(), StartError> {
+async fn require(plugins: &Plugins) -> Result<(), StartError> {
     for (identity, plugin) in plugins {
         let Some(mut readiness) = plugin.readiness() else { continue };
         let settled = readiness.wait_for(|now| *now != Readiness::Preparing).await.map(|now| now.clone());
