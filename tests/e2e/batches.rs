@@ -1,6 +1,6 @@
 //! The plain way: a batch in, the same bytes out.
 
-use flagpost_tests::{Program, Setup, Target, event, events, json_files, lines_in};
+use flagpost_tests::{Answer, Program, Setup, Target, event, events, json_files, lines_in, until};
 
 #[tokio::test]
 async fn a_batch_comes_out_of_the_file_exporter_byte_for_byte_and_in_order() {
@@ -109,7 +109,7 @@ async fn events_that_nobody_exports_are_taken_and_counted() {
 
 #[tokio::test]
 async fn a_relay_in_memory_delivers_the_same_and_says_what_it_loses() {
-    let target = Target::start(|_| flagpost_tests::Answer::Status(500)).await;
+    let target = Target::start(|_| Answer::Status(500)).await;
     let exporters = format!(
         "  - {{ kind: file, name: out, outputDir: out, flushInterval: 50 }}\n  - {{ kind: webhook, name: bad, endpointUrl: \"{}\", flushInterval: 50 }}",
         target.url("/")
@@ -125,4 +125,23 @@ async fn a_relay_in_memory_delivers_the_same_and_says_what_it_loses() {
     relay.stop().await;
     let text = std::fs::read_to_string(log).unwrap();
     assert!(text.contains("1000") && text.contains("lost"), "{text}");
+}
+
+#[tokio::test]
+async fn a_relay_in_memory_whose_target_hangs_goes_on_taking_events_and_drops_the_oldest() {
+    let target = Target::start(|_| Answer::Hang).await;
+    let hook = format!("  - {{ kind: webhook, name: hook, endpointUrl: \"{}\", flushInterval: 50, maxEventInMemory: 100 }}", target.url("/"));
+    let head = "evaluation: none\nshutdownTimeout: 100ms\nbuffer: { type: memory, path: store, maxBytes: 8MiB }\n";
+    let setup = Setup::new().with_head(head).with_exporters(&hook);
+    let relay = Program::start(&setup).await;
+    let http = flagpost_tests::client();
+    // About 40 MiB: five times what fits.
+    for first in (1..150_001).step_by(3_000) {
+        let batch = events(first..first + 3_000);
+        until("the events are taken", async || (relay.try_post(&http, &batch).await == Some(200)).then_some(())).await;
+    }
+    let counts = relay.metrics().await.counts("hook");
+    assert_eq!((counts.accepted, counts.delivered), (150_000, 0));
+    assert!(counts.dropped > 50_000, "{counts:?}");
+    relay.stop().await;
 }
