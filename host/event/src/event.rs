@@ -1,4 +1,4 @@
-//! The two events, as upstream exports them.
+//! The two events, as upstream exports them. How they are read and written: `line.rs`.
 
 use std::borrow::Cow;
 
@@ -57,34 +57,6 @@ pub enum Event<'a> {
     Feature(FeatureEvent<'a>),
     /// A tracking event.
     Tracking(TrackingEvent<'a>),
-}
-
-impl<'a> FeatureEvent<'a> {
-    /// Reads a canonical line (without the newline). Strings without escapes and all JSON texts borrow from it.
-    pub fn from_line(line: &'a [u8]) -> Result<Self, LineError> {
-        let _ = line;
-        todo!()
-    }
-
-    /// Appends the canonical line, newline included.
-    pub fn write_line(&self, out: &mut Vec<u8>) {
-        let _ = out;
-        todo!()
-    }
-}
-
-impl<'a> TrackingEvent<'a> {
-    /// Reads a canonical line (without the newline). Strings without escapes and all JSON texts borrow from it.
-    pub fn from_line(line: &'a [u8]) -> Result<Self, LineError> {
-        let _ = line;
-        todo!()
-    }
-
-    /// Appends the canonical line, newline included.
-    pub fn write_line(&self, out: &mut Vec<u8>) {
-        let _ = out;
-        todo!()
-    }
 }
 
 impl<'a> Event<'a> {

@@ -8,6 +8,7 @@ mod clock;
 pub mod collect;
 mod event;
 mod json;
+mod line;
 mod stream;
 
 pub use batch::{BatchId, EventBatch, ObjectPlan};

@@ -71,11 +71,6 @@ impl<'a> RawStr<'a> {
         (self.class == Class::PLAIN).then_some(self.raw)
     }
 
-    /// The written bytes.
-    pub(crate) fn raw(&self) -> &'a [u8] {
-        self.raw
-    }
-
     /// Whether the string is empty.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
