@@ -116,7 +116,10 @@ impl Sources {
         families.gauges("flagpost_build_info", "The program that answers", [(version, 1.0)])?;
         let facts = process::facts();
         families.gauges("process_resident_memory_bytes", "Resident memory", facts.resident_bytes.map(|bytes| (vec![], bytes as f64)))?;
-        families.gauges("process_cpu_seconds", "User and system time spent", facts.cpu_seconds.map(|seconds| (vec![], seconds)))?;
+        let mut cpu = families.0.encode_descriptor("process_cpu_seconds", "User and system time spent", None, MetricType::Counter)?;
+        if let Some(seconds) = facts.cpu_seconds {
+            ConstCounter::new(seconds).encode(cpu.encode_family(&Labels::new())?)?;
+        }
         families.gauges("process_open_fds", "Open file descriptors", facts.open_fds.map(|fds| (vec![], fds as f64)))?;
         families.gauges("process_start_time_seconds", "When the program started, Unix seconds", [(vec![], facts.started)])?;
         let Some(proxy) = &self.proxy else { return Ok(()) };
