@@ -7,7 +7,7 @@ use std::sync::Arc;
 use flagpost_delivery::{Delivery, StateKind, TaskStatus};
 use flagpost_event::EventKind;
 use flagpost_plugin::{PluginStats, WasmExporter};
-use flagpost_spool::{EventLog, Identity};
+use flagpost_spool::{EventLog, Identity, LogStats};
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 use prometheus_client::collector::Collector;
@@ -32,6 +32,8 @@ pub(crate) type Plugins = HashMap<Identity, Arc<WasmExporter>>;
 /// Where the numbers are.
 pub(crate) struct Sources {
     pub(crate) log: Arc<dyn EventLog>,
+    /// What the log on disk counts about itself.
+    pub(crate) log_stats: Option<LogStats>,
     pub(crate) delivery: Option<Arc<Delivery>>,
     pub(crate) plugins: Arc<Plugins>,
     /// Per flag set.
@@ -54,6 +56,9 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new(sources: Sources) -> Metrics {
         let mut registry = Registry::default();
+        if let Some(stats) = &sources.log_stats {
+            stats.register(registry.sub_registry_with_prefix("flagpost"));
+        }
         registry.register_collector(Box::new(sources));
         Metrics { registry }
     }
@@ -140,20 +145,13 @@ impl Sources {
 
     fn spool(&self, families: &mut Families<'_>) -> fmt::Result {
         let pressure = self.log.pressure();
-        let segments = self.log.segments().len() as f64;
-        families.gauges(
-            "flagpost_spool_queue_age_seconds",
-            "How long the oldest event has waited for its sync",
-            [(vec![], pressure.queue_age.as_secs_f64())],
-        )?;
         families.gauges("flagpost_spool_queue_bytes", "Bytes that wait for a sync", [(vec![], pressure.queued_bytes as f64)])?;
         families.gauges("flagpost_spool_held_bytes", "Bytes that the event log holds", [(vec![], pressure.held_bytes as f64)])?;
         families.gauges(
             "flagpost_spool_free_bytes",
             "Free bytes on its file system",
             pressure.free_bytes.map(|bytes| (vec![], bytes as f64)),
-        )?;
-        families.gauges("flagpost_spool_segments", "Segments of the event log", [(vec![], segments)])
+        )
     }
 
     fn exporters(&self, families: &mut Families<'_>) -> fmt::Result {

@@ -86,8 +86,10 @@ async fn connection(stream: TcpStream, peer: IpAddr, door: Arc<Door>, permit: Ow
         tracing::debug!(%error, "nodelay");
     }
     let draining = door.draining.clone();
+    // A connection that comes while the program ends has one request; asked to end at once it might not have any.
+    let ending = draining.is_cancelled();
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(door.limits.header_timeout).keep_alive(!draining.is_cancelled());
+    builder.timer(TokioTimer::new()).header_read_timeout(door.limits.header_timeout).keep_alive(!ending);
     let service = service_fn(move |request| {
         let door = door.clone();
         async move { door.answer(request, Some(peer)).await }
@@ -95,7 +97,7 @@ async fn connection(stream: TcpStream, peer: IpAddr, door: Arc<Door>, permit: Ow
     let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
-        () = draining.cancelled() => {
+        () = draining.cancelled(), if !ending => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }

@@ -32,6 +32,7 @@ pub(super) fn door_with(bound: u64, proxy: Option<Arc<Proxy>>, adjust: impl FnOn
     let intake = Arc::new(Intake::new(log.clone(), "default", &[EventKind::Feature], gate, stats.clone()));
     let metrics = Metrics::new(MetricSources {
         log: log.clone(),
+        log_stats: None,
         delivery: None,
         plugins: Arc::default(),
         intakes: vec![("default".to_owned(), stats)],

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use flagpost_delivery::DeliveryError;
 use flagpost_plugin::{HostError, SpecError};
-use flagpost_spool::{AppendError, LedgerError};
+use flagpost_spool::{AppendError, LedgerError, LockError, OpenError};
 
 use crate::config::ConfigError;
 
@@ -29,6 +29,12 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// Another relay holds `buffer.path`.
+    #[error(transparent)]
+    Locked(LockError),
+    /// The event log cannot be opened.
+    #[error(transparent)]
+    Log(#[from] OpenError),
     /// The bookkeeping cannot be opened.
     #[error("the bookkeeping cannot be opened")]
     Ledger(#[from] LedgerError),

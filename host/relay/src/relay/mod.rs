@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use flagpost_delivery::{Delivery, ShutdownReport, TaskStatus};
 use flagpost_event::Event;
 use flagpost_event::collect::{Collected, Lines};
-use flagpost_spool::{EventLog, Ledger};
+use flagpost_spool::{EventLog, Ledger, Lock};
 use tokio_util::sync::CancellationToken;
 
 pub use builder::{ExporterOptions, RelayBuilder};
@@ -85,6 +85,7 @@ pub struct Relay {
     draining: CancellationToken,
     shutdown_timeout: Duration,
     _runtimes: runtimes::Runtimes,
+    _lock: Option<Lock>,
 }
 
 impl fmt::Debug for Relay {

@@ -79,6 +79,7 @@ pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, S
         let plugins = Arc::new(plugins);
         let metrics = Metrics::new(MetricSources {
             log: store.log.clone(),
+            log_stats: store.stats,
             delivery: Some(delivery.clone()),
             plugins: plugins.clone(),
             intakes: vec![(DEFAULT_FLAG_SET.to_owned(), stats)],
@@ -104,6 +105,7 @@ pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, S
         server,
         draining,
         shutdown_timeout: config.shutdown_timeout,
+        _lock: store.lock,
         _runtimes: runtimes,
     })
 }
