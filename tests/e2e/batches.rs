@@ -1,6 +1,6 @@
 //! The plain way: a batch in, the same bytes out.
 
-use flagpost_tests::{Answer, Program, Setup, Target, event, events, json_files, lines_in, until};
+use flagpost_tests::{Answer, Program, Setup, Target, assert_lines, event, events, json_files, lines_in, until};
 
 #[tokio::test]
 async fn a_batch_comes_out_of_the_file_exporter_byte_for_byte_and_in_order() {
@@ -13,7 +13,7 @@ async fn a_batch_comes_out_of_the_file_exporter_byte_for_byte_and_in_order() {
     let metrics = relay.drained(&["out"]).await;
     assert_eq!(metrics.counts("out").delivered, 2_500);
     assert_eq!(metrics.sum("flagpost_collector_events_total", &[]) as u64, 2_500);
-    assert_eq!(lines_in(&setup.path("out")), all);
+    assert_lines(&lines_in(&setup.path("out")), &all);
     assert!(json_files(&setup.path("out")).len() >= 3, "a batch holds 1,000 events at most");
     relay.stop().await;
 }
@@ -87,8 +87,8 @@ async fn both_kinds_of_events_go_to_their_own_exporters() {
     relay.post(&mixed).await;
     relay.drained(&["features", "tracks", "all"]).await;
     let (tracks, features): (Vec<_>, Vec<_>) = mixed.into_iter().partition(|line| line.contains("\"tracking\""));
-    assert_eq!(lines_in(&setup.path("features")), features);
-    assert_eq!(lines_in(&setup.path("tracks")), tracks);
+    assert_lines(&lines_in(&setup.path("features")), &features);
+    assert_lines(&lines_in(&setup.path("tracks")), &tracks);
     let mut all = lines_in(&setup.path("all"));
     all.sort();
     let mut expected = [features, tracks].concat();
@@ -120,7 +120,7 @@ async fn a_relay_in_memory_delivers_the_same_and_says_what_it_loses() {
     let all = events(1..1_001);
     relay.post(&all).await;
     relay.drained(&["out"]).await;
-    assert_eq!(lines_in(&setup.path("out")), all);
+    assert_lines(&lines_in(&setup.path("out")), &all);
     let log = setup.path("relay.log");
     relay.stop().await;
     let text = std::fs::read_to_string(log).unwrap();
@@ -130,7 +130,8 @@ async fn a_relay_in_memory_delivers_the_same_and_says_what_it_loses() {
 #[tokio::test]
 async fn a_relay_in_memory_whose_target_hangs_goes_on_taking_events_and_drops_the_oldest() {
     let target = Target::start(|_| Answer::Hang).await;
-    let hook = format!("  - {{ kind: webhook, name: hook, endpointUrl: \"{}\", flushInterval: 50, maxEventInMemory: 100 }}", target.url("/"));
+    let hook =
+        format!("  - {{ kind: webhook, name: hook, endpointUrl: \"{}\", flushInterval: 50, maxEventInMemory: 100 }}", target.url("/"));
     let head = "evaluation: none\nshutdownTimeout: 100ms\nbuffer: { type: memory, path: store, maxBytes: 8MiB }\n";
     let setup = Setup::new().with_head(head).with_exporters(&hook);
     let relay = Program::start(&setup).await;

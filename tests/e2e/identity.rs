@@ -1,6 +1,6 @@
 //! What a cursor belongs to, over restarts with a changed configuration.
 
-use flagpost_tests::{Answer, Program, Setup, Target, events, lines_in};
+use flagpost_tests::{Answer, Program, Setup, Target, assert_lines, events, lines_in};
 
 fn sorted(mut lines: Vec<String>) -> Vec<String> {
     lines.sort();
@@ -46,7 +46,7 @@ async fn exporters_may_be_reordered_removed_added_again_and_renamed() {
     setup.set_exporters(&[a, b, &c].join("\n"));
     let relay = Program::start(&setup).await;
     relay.drained(&[&unnamed]).await;
-    assert_eq!(lines_in(&setup.path("a")), events(1..301));
+    assert_lines(&lines_in(&setup.path("a")), &events(1..301));
     relay.stop().await;
 
     // Renamed: somebody else, who begins at the head; nothing is sent twice into the same place.
@@ -58,7 +58,7 @@ async fn exporters_may_be_reordered_removed_added_again_and_renamed() {
     relay.stop().await;
 
     for place in ["a", "b"] {
-        assert_eq!(sorted(lines_in(&setup.path(place))), sorted(events(1..401)), "{place}: each event once");
+        assert_lines(&sorted(lines_in(&setup.path(place))), &sorted(events(1..401)));
     }
 }
 
@@ -75,8 +75,8 @@ async fn a_new_exporter_begins_at_the_head() {
     let relay = Program::start(&setup).await;
     relay.post(&events(101..201)).await;
     relay.drained(&["old", "new"]).await;
-    assert_eq!(lines_in(&setup.path("old")), events(1..201));
-    assert_eq!(lines_in(&setup.path("new")), events(101..201));
+    assert_lines(&lines_in(&setup.path("old")), &events(1..201));
+    assert_lines(&lines_in(&setup.path("new")), &events(101..201));
     relay.stop().await;
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use flagpost_tests::{Program, Setup, body, client, event, events, lines_in};
+use flagpost_tests::{Program, Setup, assert_lines, body, client, event, events, lines_in};
 
 const FILE: &str = "  - { kind: file, name: out, outputDir: out, flushInterval: 20 }";
 
@@ -48,7 +48,7 @@ async fn compressed_bodies_are_read() {
         assert_eq!((status, text.as_str()), (200, "{\"ingestedContentCount\":100}\n"), "{encoding:?}");
     }
     relay.drained(&["out"]).await;
-    assert_eq!(lines_in(&setup.path("out")), batches.concat());
+    assert_lines(&lines_in(&setup.path("out")), &batches.concat());
     relay.stop().await;
 }
 
@@ -79,7 +79,7 @@ async fn limits_are_413_before_anything_is_stored() {
     assert_eq!((metrics.counts("out").accepted, metrics.sum("flagpost_collector_events_total", &[]) as u64), (0, 0));
     relay.post(&events(1..11)).await;
     relay.drained(&["out"]).await;
-    assert_eq!(lines_in(&setup.path("out")), events(1..11));
+    assert_lines(&lines_in(&setup.path("out")), &events(1..11));
     relay.stop().await;
 }
 
@@ -91,7 +91,7 @@ async fn one_bad_event_never_rejects_its_batch_and_is_counted() {
     batch.insert(4, r#"{"kind":"feature","userKey":7}"#.to_owned());
     relay.post(&batch).await;
     let metrics = relay.drained(&["out"]).await;
-    assert_eq!(lines_in(&setup.path("out")), events(1..11));
+    assert_lines(&lines_in(&setup.path("out")), &events(1..11));
     assert_eq!(metrics.sum("flagpost_collector_dropped_total", &[]) as u64, 1);
     relay.stop().await;
 }

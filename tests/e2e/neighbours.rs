@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use flagpost_tests::{Answer, Program, Setup, Target, events, lines_in, until};
+use flagpost_tests::{Answer, Program, Setup, Target, assert_lines, events, lines_in, until};
 
 fn beside_a_file(target: &Target, more: &str) -> Setup {
     let exporters = format!(
@@ -24,7 +24,7 @@ async fn nothing_waits(setup: &Setup, target: &Target) -> Program {
     until("the sick exporter is tried", async || (target.requests() > 0).then_some(())).await;
     let sick = metrics.counts("sick");
     assert_eq!((sick.waiting, sick.delivered, sick.dead, sick.dropped), (5_000, 0, 0, 0));
-    assert_eq!(lines_in(&setup.path("out")), all);
+    assert_lines(&lines_in(&setup.path("out")), &all);
     relay
 }
 

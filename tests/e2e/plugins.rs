@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use flagpost_tests::{Guest, Program, Setup, Target, events, example_plugin, guest, lines_in, until};
+use flagpost_tests::{Guest, Program, Setup, Target, assert_lines, events, example_plugin, guest, lines_in, until};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -19,7 +19,7 @@ async fn the_other_delivers(setup: &Setup, relay: &Program) {
     relay.post(&events(1..501)).await;
     let counts = relay.drained(&["out"]).await.counts("plugin");
     assert_eq!((counts.waiting, counts.delivered, counts.dead, counts.dropped), (500, 0, 0, 0));
-    assert_eq!(lines_in(&setup.path("out")), events(1..501));
+    assert_lines(&lines_in(&setup.path("out")), &events(1..501));
 }
 
 /// Waits until the plugin is invalid, and checks that the reason says all of `words`.
@@ -159,7 +159,7 @@ async fn the_example_in_rust_posts_what_the_file_exporter_writes() {
     relay.post(&all).await;
     let metrics = relay.drained(&["plugin", "out"]).await;
     assert_eq!(metrics.counts("plugin").delivered, 200);
-    assert_eq!(lines_in(&setup.path("out")), all);
+    assert_lines(&lines_in(&setup.path("out")), &all);
     let received = target.received();
     assert_eq!((received[0].line.as_str(), &received[0].headers["authorization"]), ("POST /in", &"Bearer s3cret".parse().unwrap()));
     let ids: HashSet<_> = received.iter().map(|request| request.headers["idempotency-key"].clone()).collect();

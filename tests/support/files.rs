@@ -27,3 +27,12 @@ pub fn lines_in(directory: &Path) -> Vec<String> {
     }
     lines
 }
+
+/// Fails with the first line that differs.
+pub fn assert_lines<S: AsRef<str>>(found: &[String], expected: &[S]) {
+    let mut pairs = found.iter().zip(expected).enumerate();
+    if let Some((at, (found, expected))) = pairs.find(|(_, (found, expected))| found.as_str() != expected.as_ref()) {
+        panic!("line {} differs:\n   found {found}\nexpected {}", at + 1, expected.as_ref());
+    }
+    assert_eq!(found.len(), expected.len(), "lines");
+}

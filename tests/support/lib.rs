@@ -19,7 +19,7 @@ mod upstream;
 
 pub use build::{example_plugin, program_path};
 pub use events::{body, event, event_number, events, poison};
-pub use files::{json_files, lines_in};
+pub use files::{assert_lines, json_files, lines_in};
 pub use guests::{Guest, guest};
 pub use metrics::{Counts, Metrics};
 pub use program::{Finished, Program, flagpost};

@@ -81,7 +81,9 @@ impl Client {
     pub async fn drained(&self, exporters: &[&str]) -> Metrics {
         until(&format!("{exporters:?} deliver everything"), async || {
             let metrics = self.metrics().await;
-            exporters.iter().all(|exporter| metrics.counts(exporter).waiting == 0).then_some(metrics)
+            let known = metrics.exporters();
+            let done = |exporter: &&str| known.iter().any(|name| name == exporter) && metrics.counts(exporter).waiting == 0;
+            exporters.iter().all(done).then_some(metrics)
         })
         .await
     }
