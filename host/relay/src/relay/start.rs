@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::runtimes::Runtimes;
 use super::{Relay, StartError, store};
 use crate::config::{Config, DEFAULT_FLAG_SET, ExporterConfig, Target};
-use crate::http::{Door, Health, MetricSources, Metrics, Plugins, Proxy, Server};
+use crate::http::{Door, Health, MetricSources, Metrics, Plugin, Plugins, Proxy, Server};
 use crate::intake::{Gate, Intake, IntakeStats};
 use crate::process;
 
@@ -130,7 +130,7 @@ fn specs(
                     })?),
                 };
                 let plugin = host.load((**spec).clone())?;
-                plugins.insert(config.identity.clone(), plugin.clone());
+                plugins.push(Plugin { identity: config.identity.clone(), events: config.events.clone(), exporter: plugin.clone() });
                 plugin
             }
         };
@@ -149,8 +149,8 @@ fn specs(
 
 /// Waits until every plugin is ready; one that cannot run ends the start.
 async fn require(plugins: &Plugins) -> Result<(), StartError> {
-    for (identity, plugin) in plugins {
-        let Some(mut readiness) = plugin.readiness() else { continue };
+    for Plugin { identity, exporter, .. } in plugins {
+        let Some(mut readiness) = exporter.readiness() else { continue };
         let settled = readiness.wait_for(|now| *now != Readiness::Preparing).await.map(|now| now.clone());
         if let Ok(Readiness::Invalid { reason }) = settled {
             return Err(StartError::PluginInvalid { exporter: identity.exporter.clone(), reason });
