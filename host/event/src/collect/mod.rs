@@ -22,8 +22,6 @@ mod error;
 mod field;
 mod limits;
 mod request;
-#[cfg(test)]
-mod tests;
 
 pub use drops::{DropCause, Dropped, Drops};
 pub use error::CollectError;

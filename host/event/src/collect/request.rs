@@ -127,7 +127,7 @@ impl<'a, 'l> Request<'a, 'l> {
                 Err(Fault::Soft(Soft::NumberRange { start, end })) => {
                     let number = String::from_utf8_lossy(&self.scanner.text()[start..end]);
                     let got = &format!("number {number}");
-                    return Err(ShapeError { field: "meta", expected: "float64", got, offset: end }.into());
+                    return Err(ShapeError { field: "meta", expected: "float64", got, offset: end + 1 }.into());
                 }
             }
         } else {
