@@ -9,7 +9,7 @@ use futures_util::future::AbortHandle;
 use tokio::time::Instant;
 
 use crate::ranges::Numbers;
-use crate::suspicion::{CRASHES, Failure, Step, Suspicion};
+use crate::suspicion::{CRASHES, Failure, Finding, Step, Suspicion};
 
 /// A batch under way, or a range that is settled while something before it is not.
 #[derive(Clone, Debug)]
@@ -63,6 +63,7 @@ impl Lane {
             condemned: Vec::new(),
             given_up: Vec::new(),
             trying: None,
+            vouched: false,
             behind: Vec::new(),
         };
         Lane::from_plan(plan, now)
@@ -82,10 +83,15 @@ impl Lane {
         lane.planned = true;
         if let Some(trying) = &lane.plan.trying {
             let left = lane.plan.remaining.without(&lane.plan.remaining.without(trying));
-            let mut suspicion = Suspicion::resume(&lane.plan.remaining, &left);
-            if lane.plan.crashes > 0 && left == *trying {
-                // A single event needs more than this one crash, and that search goes on at once is what a start does anyway.
-                let _finding = suspicion.failed(&left, Failure::Crashed);
+            let again = left == *trying;
+            let crashes = if again { lane.plan.crashes } else { 0 };
+            let mut suspicion = Suspicion::resume(&lane.plan.remaining, &left, lane.plan.vouched && again, crashes.saturating_sub(1));
+            if crashes > 0
+                && let Finding::Guilty(number) = suspicion.failed(&left, Failure::Crashed)
+            {
+                lane.suspicion = Some(suspicion);
+                lane.condemn(number, format!("the program ended {crashes} times while it was being delivered"));
+                return lane;
             }
             lane.suspicion = Some(suspicion);
         } else if lane.plan.crashes >= CRASHES {
@@ -146,6 +152,7 @@ impl Lane {
             self.lines = None;
         }
         self.plan.trying = self.suspicion.is_some().then(|| piece.clone());
+        self.plan.vouched = self.suspicion.as_ref().is_some_and(Suspicion::is_vouched);
     }
 
     /// These events are settled: delivered, or named guilty.

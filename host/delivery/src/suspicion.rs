@@ -31,6 +31,10 @@
 //! the sickness and vouches. A sickness declared for rarity is ended only by a delivery of the suspects themselves: that others can be
 //! delivered is known then and proves nothing.
 //!
+//! # Restarts
+//! The plan holds the piece that is being tried, whether it was vouched for, and how often it crashed, an attempt without an outcome
+//! included. So an event that kills the whole process is found like any other, one restart per attempt.
+//!
 //! # What is not promised
 //! Order among the events of one suspect batch: witnesses overtake. An exporter that crashes at random, half of the time, on everything,
 //! may lose some healthy events to the dead letters until rarity stops it; they are kept there, with the reason.
@@ -114,12 +118,21 @@ impl Suspicion {
         suspicion
     }
 
-    /// Goes on after a restart: `trying` was being tried, the others of `remaining` were not judged.
-    pub(crate) fn resume(remaining: &NumberRanges, trying: &NumberRanges) -> Self {
-        let mut suspicion = Suspicion::default();
+    /// Goes on after a restart: `trying` was being tried, `vouched` or not, and has crashed that often; the others of `remaining` were not
+    /// judged.
+    pub(crate) fn resume(remaining: &NumberRanges, trying: &NumberRanges, vouched: bool, crashes: u32) -> Self {
+        let mut suspicion = Suspicion { vouched, ..Suspicion::default() };
         suspicion.insert(trying.clone());
         suspicion.insert(remaining.without(trying));
+        if let (Some(number), 1) = (trying.lowest(), trying.count()) {
+            suspicion.crashes.insert(number, crashes);
+        }
         suspicion
+    }
+
+    /// Whether something was delivered since the suspicion began, or since the last event was condemned.
+    pub(crate) fn is_vouched(&self) -> bool {
+        self.vouched
     }
 
     /// Whether the exporter is thought to be sick.

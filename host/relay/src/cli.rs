@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{self, Loaded, Located, Sources};
+use crate::config::{self, Loaded, Located, Sources, Target};
 
 mod run;
 
@@ -107,6 +107,15 @@ fn validate(file: Option<&Path>) -> ExitCode {
             say(format_args!("{}: valid, {count} exporter{}", file.display(), if count == 1 { "" } else { "s" }));
             for exporter in &loaded.config.exporters {
                 say(format_args!("  {} ({})", exporter.identity.exporter, exporter.kind));
+                if let Target::Wasm(spec) = &exporter.target
+                    && !spec.path.is_file()
+                {
+                    complain(format_args!(
+                        "{}: warning: the plugin `{}` is not there: the exporter keeps its events until it is",
+                        file.display(),
+                        spec.path.display()
+                    ));
+                }
             }
             ExitCode::SUCCESS
         }

@@ -128,7 +128,7 @@ fn frequent_poison_is_not_believed() {
 #[test]
 fn a_restart_goes_on_with_the_piece_that_was_tried() {
     let piece = NumberRanges::of(51..76);
-    let suspicion = Suspicion::resume(&all(100), &piece);
+    let suspicion = Suspicion::resume(&all(100), &piece, false, 0);
     let tried: Vec<_> = suspicion.pending.values().map(Numbers::count).collect();
     assert_eq!(tried.iter().sum::<u64>(), 100);
     assert!(suspicion.pending.values().any(|pending| *pending == piece));

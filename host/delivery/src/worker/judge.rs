@@ -75,6 +75,10 @@ impl Worker {
         self.status.succeeded();
         for lane in self.lanes.iter_mut() {
             let Some(suspicion) = &mut lane.suspicion else { continue };
+            if !suspicion.is_vouched() {
+                // Crashes before it was known to work do not count.
+                lane.plan.crashes = 0;
+            }
             suspicion.vouch();
             if !suspicion.is_sick() {
                 lane.probes = 0;

@@ -154,6 +154,8 @@ impl Worker {
 
     /// Delivers until told to stop.
     pub(crate) async fn run(mut self) {
+        // What the restart itself found out: an event that killed the program may be condemned already.
+        self.commit().await;
         loop {
             let orders = *self.orders.borrow_and_update();
             self.mode = orders.mode;

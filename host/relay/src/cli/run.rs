@@ -48,7 +48,7 @@ fn chain(error: &dyn Error) -> String {
 
 fn serve(config: crate::config::Config) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the system gives no runtime")?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let mut signals = Signals::listen().context("signals cannot be listened to")?;
         let program = std::env::current_exe().context("the program's own path cannot be found")?;
         let relay = tokio::select! {
@@ -66,14 +66,18 @@ fn serve(config: crate::config::Config) -> anyhow::Result<ExitCode> {
         let closing = relay.close();
         let report = tokio::select! {
             report = closing => report,
-            code = signals.next() => return Ok(ExitCode::from(code)),
+            // At once means without ending anything, however long that would take.
+            code = signals.next() => std::process::exit(i32::from(code)),
         };
         for left in &report.unsent {
             tracing::warn!(exporter = %left.identity.exporter, stream = %left.stream, events = left.events, "not sent in time; kept for the next start");
         }
         tracing::info!(in_time = report.in_time, "flagpost ended");
         Ok(ExitCode::SUCCESS)
-    })
+    });
+    // A start that was given up may still wait for the store's lock on a thread.
+    runtime.shutdown_background();
+    ended
 }
 
 /// SIGTERM and SIGINT.

@@ -91,7 +91,8 @@ impl Health {
     fn task<'a>(&self, status: &'a Arc<TaskStatus>) -> Task<'a> {
         let StreamName { flag_set, kind } = status.stream();
         let state = status.state();
-        let plugin = self.plugins.get(status.identity()).map(|plugin| plugin.report());
+        let plugin = self.plugins.iter().find(|plugin| plugin.identity == *status.identity() && plugin.events.contains(kind));
+        let plugin = plugin.map(|plugin| plugin.exporter.report());
         // Where the task itself has nothing to say, its plugin may.
         let reason = state.reason.or_else(|| match state.kind {
             StateKind::Invalid | StateKind::Compiling => plugin.as_ref().and_then(|report| report.reason.clone()),

@@ -1,6 +1,5 @@
 //! `/metrics`: numbers are read when they are asked for. Nothing is counted twice; events of an exporter are computed from its cursor.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -26,8 +25,16 @@ use crate::process;
 /// OpenMetrics text, which Prometheus reads.
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
-/// The plugins among the exporters.
-pub(crate) type Plugins = HashMap<Identity, Arc<WasmExporter>>;
+/// A plugin among the exporters.
+pub(crate) struct Plugin {
+    pub(crate) identity: Identity,
+    /// The streams it reads; two exporters of one identity read different ones.
+    pub(crate) events: Vec<EventKind>,
+    pub(crate) exporter: Arc<WasmExporter>,
+}
+
+/// All plugins.
+pub(crate) type Plugins = Vec<Plugin>;
 
 /// Where the numbers are.
 pub(crate) struct Sources {
@@ -116,7 +123,10 @@ impl Sources {
         families.gauges("flagpost_build_info", "The program that answers", [(version, 1.0)])?;
         let facts = process::facts();
         families.gauges("process_resident_memory_bytes", "Resident memory", facts.resident_bytes.map(|bytes| (vec![], bytes as f64)))?;
-        families.gauges("process_cpu_seconds", "User and system time spent", facts.cpu_seconds.map(|seconds| (vec![], seconds)))?;
+        let mut cpu = families.0.encode_descriptor("process_cpu_seconds", "User and system time spent", None, MetricType::Counter)?;
+        if let Some(seconds) = facts.cpu_seconds {
+            ConstCounter::new(seconds).encode(cpu.encode_family(&Labels::new())?)?;
+        }
         families.gauges("process_open_fds", "Open file descriptors", facts.open_fds.map(|fds| (vec![], fds as f64)))?;
         families.gauges("process_start_time_seconds", "When the program started, Unix seconds", [(vec![], facts.started)])?;
         let Some(proxy) = &self.proxy else { return Ok(()) };
@@ -200,8 +210,10 @@ impl Sources {
 
     fn plugins(&self, families: &mut Families<'_>) -> fmt::Result {
         for (name, help, value) in PLUGIN_COUNTERS {
-            let samples = self.plugins.iter().map(|(identity, plugin)| {
-                (vec![("flag_set", identity.flag_set.clone()), ("exporter", identity.exporter.clone())], value(&plugin.stats()))
+            let samples = self.plugins.iter().map(|plugin| {
+                let events = plugin.events.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(",");
+                let Identity { flag_set, exporter } = plugin.identity.clone();
+                (vec![("flag_set", flag_set), ("exporter", exporter), ("event_type", events)], value(&plugin.exporter.stats()))
             });
             families.counters(name, help, samples)?;
         }

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use body::Reply;
 pub(crate) use health::Health;
-pub(crate) use metrics::{Metrics, Plugins, Sources as MetricSources};
+pub(crate) use metrics::{Metrics, Plugin, Plugins, Sources as MetricSources};
 pub(crate) use proxy::Proxy;
 pub(crate) use server::Server;
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use flagpost_delivery::Admission;
 use flagpost_event::collect::CollectLimits;
 use flagpost_event::{EventKind, StreamName, SystemClock};
-use flagpost_spool::{EventLog, MemoryLog, Read, ReadLimit};
+use flagpost_spool::{EventLog, MemoryLog, Pressure, Read, ReadLimit};
 use http::HeaderMap;
 use http_body_util::{BodyExt, Full};
 
@@ -27,7 +27,7 @@ pub(super) fn door_with(bound: u64, proxy: Option<Arc<Proxy>>, adjust: impl FnOn
         max_connections: 10,
     };
     adjust(&mut limits);
-    let gate = Gate::new(Admission::default(), log.clone(), 0);
+    let gate = Gate::new(Admission::default(), Box::new(Pressure::default), 0);
     let stats = Arc::new(IntakeStats::default());
     let intake = Arc::new(Intake::new(log.clone(), "default", &[EventKind::Feature], gate, stats.clone()));
     let metrics = Metrics::new(MetricSources {

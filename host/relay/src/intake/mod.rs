@@ -56,7 +56,7 @@ impl Intake {
 
     /// Whether requests should be sent here; if not, why.
     pub(crate) fn ready(&self) -> Result<(), String> {
-        self.gate.check_disk().map_err(|refused| refused.message)?;
+        self.gate.check_log().map_err(|refused| refused.message)?;
         match &*self.refused.lock().unwrap_or_else(PoisonError::into_inner) {
             Some((at, why)) if at.elapsed() < UNREADY_FOR => Err(why.clone()),
             _ => Ok(()),

@@ -4,7 +4,6 @@
 //! Each step needs the ones before; nothing is taken before all of it stands.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use flagpost_delivery::{Delivery, DeliveryOptions, TaskSpec};
 use flagpost_event::{Clock, EventKind, StreamName};
@@ -16,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::runtimes::Runtimes;
 use super::{Relay, StartError, store};
 use crate::config::{Config, DEFAULT_FLAG_SET, ExporterConfig, Target};
-use crate::http::{Door, Health, MetricSources, Metrics, Plugins, Proxy, Server};
+use crate::http::{Door, Health, MetricSources, Metrics, Plugin, Plugins, Proxy, Server};
 use crate::intake::{Gate, Intake, IntakeStats};
 use crate::process;
 
@@ -30,9 +29,6 @@ pub(crate) struct Settings {
     /// Whether to listen at `server`.
     pub(crate) listen: bool,
 }
-
-/// How often free space is asked for.
-const PROBE_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, StartError> {
     process::mark_start();
@@ -66,13 +62,13 @@ pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, S
     }
     delivery.retain(&configured).await?;
 
-    let gate = Gate::new(delivery.admission(), store.log.clone(), config.buffer.min_free);
+    let log = store.log.clone();
+    let gate = Gate::new(delivery.admission(), Box::new(move || log.pressure()), config.buffer.min_free);
     let stats = Arc::new(IntakeStats::default());
     let read: Vec<EventKind> =
         EventKind::ALL.into_iter().filter(|kind| configured.iter().any(|(_, stream)| stream.kind == *kind)).collect();
-    let intake = Arc::new(Intake::new(store.log.clone(), DEFAULT_FLAG_SET, &read, gate.clone(), stats.clone()));
+    let intake = Arc::new(Intake::new(store.log.clone(), DEFAULT_FLAG_SET, &read, gate, stats.clone()));
     let draining = CancellationToken::new();
-    door_runtime.spawn(probe(gate, draining.clone()));
 
     let server = if settings.listen {
         let proxy = config.upstream.clone().map(|upstream| Arc::new(Proxy::new(upstream)));
@@ -134,7 +130,7 @@ fn specs(
                     })?),
                 };
                 let plugin = host.load((**spec).clone())?;
-                plugins.insert(config.identity.clone(), plugin.clone());
+                plugins.push(Plugin { identity: config.identity.clone(), events: config.events.clone(), exporter: plugin.clone() });
                 plugin
             }
         };
@@ -153,22 +149,12 @@ fn specs(
 
 /// Waits until every plugin is ready; one that cannot run ends the start.
 async fn require(plugins: &Plugins) -> Result<(), StartError> {
-    for (identity, plugin) in plugins {
-        let Some(mut readiness) = plugin.readiness() else { continue };
+    for Plugin { identity, exporter, .. } in plugins {
+        let Some(mut readiness) = exporter.readiness() else { continue };
         let settled = readiness.wait_for(|now| *now != Readiness::Preparing).await.map(|now| now.clone());
         if let Ok(Readiness::Invalid { reason }) = settled {
             return Err(StartError::PluginInvalid { exporter: identity.exporter.clone(), reason });
         }
     }
     Ok(())
-}
-
-async fn probe(gate: Gate, draining: CancellationToken) {
-    let mut ticks = tokio::time::interval(PROBE_EVERY);
-    loop {
-        tokio::select! {
-            () = draining.cancelled() => return,
-            _ = ticks.tick() => gate.probe(),
-        }
-    }
 }
