@@ -14,6 +14,7 @@ mod record;
 mod recovery;
 mod segment;
 mod stats;
+pub mod testing;
 
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use disk_log::{Damage, DiskLog, DiskLogOptions, OpenReport};

@@ -74,7 +74,7 @@ impl Lock {
                 }
             }
         }
-        let text = format!("process {}, started {} s after 1970\n", std::process::id(), clock.unix_seconds());
+        let text = format!("process {}, since Unix time {}\n", std::process::id(), clock.unix_seconds());
         file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0))).and_then(|_| file.write_all(text.as_bytes())).map_err(failed)?;
         Ok(Lock { _file: file })
     }

@@ -48,14 +48,16 @@ impl<'a> Window<'a> {
         if from < self.at || to > self.at + self.buf.len() as u64 {
             self.load(from, (to - from).max(self.chunk).min(self.len - from))?;
         }
-        Ok(&self.buf[(from - self.at) as usize..(to - self.at) as usize])
+        // The file may have been cut since its length was read.
+        let start = ((from - self.at) as usize).min(self.buf.len());
+        let end = ((to - self.at) as usize).min(self.buf.len());
+        Ok(&self.buf[start..end])
     }
 
     fn load(&mut self, from: u64, n: u64) -> io::Result<()> {
         let size = usize::try_from(n).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
         self.at = from;
-        self.buf.clear();
-        self.buf.resize(size, 0);
+        self.buf = vec![0; size];
         match read_full(self.file, &mut self.buf, from) {
             Ok(read) => {
                 // Shorter than it said: somebody cut the file.
