@@ -32,7 +32,7 @@ use self::state::{NewBlock, State};
 use crate::disk::Disk;
 use crate::log::{AppendError, Bounds, EventLog, Part, Pressure, Read, ReadError, ReadLimit, SegmentInfo, StreamId};
 use crate::meta::{self, Meta};
-use crate::recovery::{self, OpenError};
+use crate::recovery::{self, Known, OpenError};
 use crate::segment::file_name;
 use crate::segment::scan::Finding;
 use crate::stats::LogStats;
@@ -200,10 +200,13 @@ impl DiskLog {
             meta_damaged: recovered.meta == Meta::Damaged,
             ..OpenReport::default()
         };
-        for (name, floor) in options.floors {
-            if let Some(known) = recovered.streams.get_mut(&name) {
-                known.head = known.head.max(floor);
-            }
+        let mut free = recovered.streams.values().map(|known| known.id.0).max().unwrap_or(0);
+        for (name, floor) in options.floors.into_iter().filter(|(_, floor)| *floor > 1) {
+            let known = recovered.streams.entry(name).or_insert_with(|| {
+                free = free.saturating_add(1);
+                Known { id: StreamId(free), head: 1, bytes: 0 }
+            });
+            known.head = known.head.max(floor);
         }
         for (&sequence, found) in &mut recovered.segments {
             let path = dir.join(file_name(sequence));

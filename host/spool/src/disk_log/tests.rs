@@ -20,6 +20,8 @@ fn open(segment_bytes: u64, tail_bytes: usize) -> (DiskLog, TempDir) {
     (log, dir)
 }
 
+mod space;
+
 mod on_small_segments {
     crate::conformance::conforms!(super::small);
 }
