@@ -65,22 +65,24 @@ async fn until(mut holds: impl FnMut() -> bool) {
 
 #[tokio::test]
 async fn a_consumed_store_gives_all_its_space_back_once_it_is_idle_and_keeps_its_numbers() {
-    let (disk, clock) = (SimDisk::new(1), Arc::new(HandClock::default()));
-    let log = log_on(&disk, &clock);
-    for _ in 0..3 {
-        append(&log, "default", "x").await.unwrap();
+    for seed in 0..12 {
+        let (disk, clock) = (SimDisk::new(seed), Arc::new(HandClock::default()));
+        let log = log_on(&disk, &clock);
+        for _ in 0..3 {
+            append(&log, "default", "x").await.unwrap();
+        }
+        let id = log.stream(&name("default"));
+        log.trim(&[(id, 4)]).await;
+        append(&log, "default", "y").await.unwrap();
+        assert_eq!(log.segments().len(), 1, "a segment in use is not given up for a few events");
+        clock.0.fetch_add(ROLL_IDLE_MILLIS, Ordering::Relaxed);
+        log.trim(&[(id, 5)]).await;
+        until(|| log.segments().len() == 2).await;
+        log.trim(&[(id, 5)]).await;
+        assert!(disk_bytes(&disk) < 1_000, "{}", disk_bytes(&disk));
+        let log = log_on(&disk.crash(), &clock);
+        assert_eq!(log.bounds(log.stream(&name("default"))), Bounds { oldest: 5, head: 5 });
     }
-    let id = log.stream(&name("default"));
-    log.trim(&[(id, 4)]).await;
-    append(&log, "default", "y").await.unwrap();
-    assert_eq!(log.segments().len(), 1, "a segment in use is not given up for a few events");
-    clock.0.fetch_add(ROLL_IDLE_MILLIS, Ordering::Relaxed);
-    log.trim(&[(id, 5)]).await;
-    until(|| log.segments().len() == 2).await;
-    log.trim(&[(id, 5)]).await;
-    assert!(disk_bytes(&disk) < 1_000, "{}", disk_bytes(&disk));
-    let log = log_on(&disk.crash(), &clock);
-    assert_eq!(log.bounds(log.stream(&name("default"))), Bounds { oldest: 5, head: 5 });
 }
 
 #[tokio::test]
