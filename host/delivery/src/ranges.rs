@@ -17,6 +17,7 @@ pub(crate) trait Numbers: Sized {
     /// The highest.
     fn highest(&self) -> Option<u64>;
     /// Whether `number` is among them.
+    #[cfg(test)]
     fn holds(&self, number: u64) -> bool;
     /// The number at `place`, from 0.
     fn nth(&self, place: u64) -> Option<u64>;
@@ -55,6 +56,7 @@ impl Numbers for NumberRanges {
         self.0.last().map(|range| range.end - 1)
     }
 
+    #[cfg(test)]
     fn holds(&self, number: u64) -> bool {
         self.0.iter().any(|range| range.contains(&number))
     }

@@ -11,6 +11,8 @@ use flagpost_event::{Clock, StreamName};
 use flagpost_spool::{DropReason, EventLog, Identity, StreamId};
 use prometheus_client::metrics::histogram::Histogram;
 
+use crate::lanes::Passed;
+
 /// What a task is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum StateKind {
@@ -246,6 +248,16 @@ impl TaskStatus {
 
     pub(crate) fn set_numbers(&self, numbers: Numbers) {
         *lock(&self.numbers) = numbers;
+    }
+
+    /// The cursor passed events.
+    pub(crate) fn add(&self, passed: &Passed) {
+        let mut numbers = lock(&self.numbers);
+        numbers.cursor = numbers.cursor.max(passed.cursor);
+        numbers.dead += passed.condemned.len() as u64;
+        for (&reason, count) in &passed.dropped {
+            *numbers.dropped.entry(reason).or_default() += count;
+        }
     }
 
     /// Sets the state and says whether it changed.

@@ -5,8 +5,14 @@
 
 mod batch;
 mod clock;
+pub mod collect;
+mod event;
+mod json;
+mod line;
 mod stream;
 
 pub use batch::{BatchId, EventBatch, ObjectPlan};
 pub use clock::{Clock, SystemClock};
+pub use event::{Event, FeatureEvent, LineError, TrackingEvent};
+pub use json::{Json, JsonError};
 pub use stream::{EventKind, StreamName};

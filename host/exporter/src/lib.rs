@@ -3,9 +3,22 @@
 //! An exporter sends one batch and says what became of it. Waiting, retrying, dead letters and cursors belong to delivery; an exporter
 //! never touches the spool or HTTP routes of the relay.
 
+mod config;
+mod file;
+mod kind;
+mod log;
 mod outcome;
+mod secret;
+mod sink;
+mod template;
+mod time;
+mod webhook;
 
+pub use config::{ConfigError, ConfigProblem};
+pub use kind::{BuildContext, KindInfo, kinds};
 pub use outcome::{ExportError, ProbeError, RejectedEvent};
+pub use secret::Secret;
+pub use sink::{LineSink, StderrLines};
 
 use std::time::Duration;
 

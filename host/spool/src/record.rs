@@ -123,6 +123,10 @@ pub struct Plan {
     /// The part of `remaining` that subset `subset` names while the batch is suspect; `None`: it names all of `remaining`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trying: Option<NumberRanges>,
+    /// While the batch is suspect: whether the exporter had delivered something else before `trying` was tried, so that a failure of it
+    /// counts against its events.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub vouched: bool,
     /// Batches under way behind this one, in order: an unordered exporter has several, and a parked event lets later ones pass. One
     /// with nothing remaining was delivered already.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -1,0 +1,59 @@
+//! Text that cannot be printed.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+/// A secret: no log, error, metric or `Debug` print ever shows it.
+#[derive(Clone, Deserialize, Default, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// A secret from its text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Secret(text.into())
+    }
+
+    /// The text itself; only where it is used, never where it is shown.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What is shown instead.
+const REDACTED: &str = "[redacted]";
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REDACTED)
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REDACTED)
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(REDACTED)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::Secret;
+
+    #[test]
+    fn no_way_of_printing_shows_a_secret() {
+        let secret: Secret = serde_json::from_str("\"hunter2\"").unwrap();
+        assert_eq!(secret.reveal(), "hunter2");
+        for shown in [format!("{secret}"), format!("{secret:?}"), format!("{:#?}", Some(&secret)), serde_json::to_string(&secret).unwrap()]
+        {
+            assert!(!shown.contains("hunter2") && shown.contains("redacted"), "{shown}");
+        }
+    }
+}
