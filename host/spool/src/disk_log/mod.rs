@@ -32,7 +32,7 @@ use self::state::{NewBlock, State};
 use crate::disk::Disk;
 use crate::log::{AppendError, Bounds, EventLog, Part, Pressure, Read, ReadError, ReadLimit, SegmentInfo, StreamId};
 use crate::meta::{self, Meta};
-use crate::recovery::{self, OpenError};
+use crate::recovery::{self, Known, OpenError};
 use crate::segment::file_name;
 use crate::segment::scan::Finding;
 use crate::stats::LogStats;
@@ -43,6 +43,9 @@ const ROLL_PART: u64 = 2;
 const ROLL_IDLE_MILLIS: u64 = 30_000;
 /// How often the file system is asked for its free space.
 const FREE_SPACE_AGE: Duration = Duration::from_secs(1);
+/// After so many failed reads of the same events in a row, what the disk cannot read counts as damaged: a reader must not wait for a bad
+/// sector for ever.
+const READ_TRIES: u32 = 8;
 /// Longest flag set that a block's header has room for, with a kind behind it.
 const NAME_MOST: usize = u16::MAX as usize - 16;
 
@@ -112,6 +115,8 @@ struct Shared {
     queue: Queue,
     stats: LogStats,
     free: Mutex<Option<(Instant, Option<u64>)>>,
+    /// Reads that failed, by stream and number, and how often in a row.
+    failing: Mutex<HashMap<(StreamId, u64), u32>>,
     /// Segments that could not be unlinked.
     doomed: Mutex<Vec<u64>>,
 }
@@ -159,6 +164,18 @@ impl Shared {
         }
     }
 
+    /// Notes how a read ended; says whether its next try may give up what the disk cannot read.
+    fn tried(&self, stream: StreamId, from: u64, failed: bool) -> bool {
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        if !failed {
+            failing.remove(&(stream, from));
+            return false;
+        }
+        let tries = failing.entry((stream, from)).or_default();
+        *tries += 1;
+        *tries >= READ_TRIES
+    }
+
     /// Unlinks segments that are out of the state; those that fail are tried again with the next ones.
     fn unlink(&self, sequences: Vec<u64>) {
         let mut doomed = self.doomed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -200,10 +217,13 @@ impl DiskLog {
             meta_damaged: recovered.meta == Meta::Damaged,
             ..OpenReport::default()
         };
-        for (name, floor) in options.floors {
-            if let Some(known) = recovered.streams.get_mut(&name) {
-                known.head = known.head.max(floor);
-            }
+        let mut free = recovered.streams.values().map(|known| known.id.0).max().unwrap_or(0);
+        for (name, floor) in options.floors.into_iter().filter(|(_, floor)| *floor > 1) {
+            let known = recovered.streams.entry(name).or_insert_with(|| {
+                free = free.saturating_add(1);
+                Known { id: StreamId(free), head: 1, bytes: 0 }
+            });
+            known.head = known.head.max(floor);
         }
         for (&sequence, found) in &mut recovered.segments {
             let path = dir.join(file_name(sequence));
@@ -235,6 +255,7 @@ impl DiskLog {
             queue: Queue::default(),
             stats,
             free: Mutex::new(None),
+            failing: Mutex::default(),
             doomed: Mutex::default(),
         });
         let committer = Committer::new(shared.clone(), next_sequence);
@@ -314,6 +335,7 @@ impl EventLog for DiskLog {
 
     async fn read(&self, stream: StreamId, from: u64, limit: ReadLimit) -> Result<Read, ReadError> {
         let failed = |source| ReadError { stream, from, source };
+        let mut tolerant = false;
         loop {
             let plan = reader::plan(&self.shared.state(), stream, from, limit);
             let read = match plan {
@@ -324,10 +346,11 @@ impl EventLog for DiskLog {
             let sequence = read.sequence;
             let task = tokio::task::spawn_blocking(move || {
                 let path = shared.dir.join(file_name(read.sequence));
-                reader::from_disk(&*shared.disk, &path, shared.store, &read, limit, false)
+                reader::from_disk(&*shared.disk, &path, shared.store, &read, limit, tolerant)
             });
             match task.await.map_err(|error| failed(io::Error::other(error)))? {
                 Ok(Read::Damaged(range)) => {
+                    self.shared.tried(stream, from, false);
                     let found = self.shared.state().add_damage(sequence, stream, range.clone());
                     self.shared.stats.damaged_events.inc_by(found);
                     if found > 0 {
@@ -336,10 +359,19 @@ impl EventLog for DiskLog {
                     }
                     return Ok(Read::Damaged(range));
                 }
-                Ok(read) => return Ok(read),
+                Ok(read) => {
+                    self.shared.tried(stream, from, false);
+                    return Ok(read);
+                }
                 // Trimmed between the look-up and the read.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !self.shared.state().segments.contains_key(&sequence) => {}
-                Err(error) => return Err(failed(error)),
+                Err(error) if tolerant || error.kind() == io::ErrorKind::InvalidData => return Err(failed(error)),
+                Err(error) if !self.shared.tried(stream, from, true) => return Err(failed(error)),
+                Err(error) => {
+                    tracing::error!(segment = %file_name(sequence), stream = stream.0, from, %error,
+                        "stored events could not be read {READ_TRIES} times in a row: what the disk cannot read is given up");
+                    tolerant = true;
+                }
             }
         }
     }
