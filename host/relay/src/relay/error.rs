@@ -60,7 +60,7 @@ pub enum StartError {
     },
     /// Delivery cannot start.
     #[error("delivery cannot start")]
-    Delivery(#[from] DeliveryError),
+    Delivery(#[source] Box<DeliveryError>),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: choose another `server.host` or `server.port`")]
     Listen {
@@ -73,6 +73,12 @@ pub enum StartError {
     /// The system gives no threads.
     #[error("the system gives no threads")]
     Threads(#[source] io::Error),
+}
+
+impl From<DeliveryError> for StartError {
+    fn from(error: DeliveryError) -> Self {
+        StartError::Delivery(Box::new(error))
+    }
 }
 
 /// An event that was not taken.
