@@ -10,6 +10,8 @@ mod log;
 mod outcome;
 mod secret;
 mod sink;
+mod template;
+mod time;
 mod webhook;
 
 pub use config::{ConfigError, ConfigProblem};

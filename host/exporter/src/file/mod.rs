@@ -1,11 +1,103 @@
-//! The `file` exporter.
+//! The `file` exporter: JSON lines in a directory.
+//!
+//! A name with `{{ .Timestamp}}` or `{{ .BatchId}}` gives one file per batch (`whole.rs`): it appears complete or not at all, and never
+//! over another. A name with neither gives a growing file (`append.rs`). Either way `Ok` means that the bytes are synced.
 
-use crate::KindInfo;
+mod append;
+mod config;
+mod name;
+mod outcome;
+mod turn;
+mod whole;
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use flagpost_event::{BatchId, Clock, EventBatch, ObjectPlan};
+
+use crate::{ExportError, Exporter, KindInfo, PlanFacts, ProbeError};
+use config::FileConfig;
 
 /// What the registry knows of it.
 pub(crate) const KIND: KindInfo = KindInfo {
     name: "file",
     keys: &["outputDir", "filename", "format", "csvTemplate", "parquetCompressionCodec"],
     location_keys: &["outputDir", "filename"],
-    build: |_, _| todo!(),
+    build: |config, context| {
+        let config = FileConfig::read(config, &context.hostname)?;
+        Ok(Arc::new(FileExporter { config, clock: Arc::clone(&context.clock), fresh: Mutex::default() }))
+    },
 };
+
+/// Batches that were planned and not tried yet are few; should one be given up, it is forgotten with the others at this many.
+const MOST_FRESH: usize = 64;
+
+#[derive(Debug)]
+struct FileExporter {
+    config: FileConfig,
+    clock: Arc<dyn Clock>,
+    /// Growing files: batches planned by this process and not tried yet. Nothing of them can be in the file.
+    fresh: Mutex<HashSet<BatchId>>,
+}
+
+#[async_trait]
+impl Exporter for FileExporter {
+    fn is_bulk(&self) -> bool {
+        true
+    }
+
+    fn destination(&self) -> Option<String> {
+        let dir = std::path::absolute(&self.config.dir).unwrap_or_else(|_| self.config.dir.clone());
+        Some(format!("file:{}", dir.display()))
+    }
+
+    async fn plan(&self, facts: &PlanFacts<'_>) -> Result<Option<ObjectPlan>, ExportError> {
+        let name = self.config.name.render(facts)?;
+        if self.config.name.per_batch() {
+            return Ok(Some(ObjectPlan { name, offset: None }));
+        }
+        let path = self.config.dir.join(&name);
+        let offset = blocking(move || append::length(&path)).await?;
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        if fresh.len() >= MOST_FRESH {
+            fresh.clear();
+        }
+        fresh.insert(facts.batch.clone());
+        Ok(Some(ObjectPlan { name, offset: Some(offset) }))
+    }
+
+    async fn export(&self, batch: &EventBatch) -> Result<(), ExportError> {
+        let plan = match batch.object() {
+            Some(plan) => plan.clone(),
+            // An embedding program that plans nothing.
+            None => {
+                let facts = PlanFacts { batch: batch.id(), stream: batch.stream(), timestamp: self.clock.unix_seconds() };
+                ObjectPlan { name: self.config.name.render(&facts)?, offset: None }
+            }
+        };
+        let path: PathBuf = self.config.dir.join(&plan.name);
+        let batch = batch.clone();
+        if self.config.name.per_batch() {
+            return blocking(move || whole::write(&path, &plan.name, &batch)).await;
+        }
+        let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner).remove(batch.id());
+        // Without an offset nothing is known about earlier attempts but that all of the file may hold them.
+        let searched = if fresh { None } else { Some(plan.offset.unwrap_or(0)) };
+        blocking(move || append::write(&path, searched, &batch)).await
+    }
+
+    async fn probe(&self) -> Result<(), ProbeError> {
+        let dir = self.config.dir.clone();
+        blocking(move || whole::probe(&dir)).await.map_err(|error| ProbeError { reason: error.to_string() })
+    }
+}
+
+/// Runs `work` where it may block. It goes on when the caller stops waiting: see `turn.rs`.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, ExportError> + Send + 'static) -> Result<T, ExportError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(ExportError::Crashed { reason: format!("writing a file was broken off: {error}") }),
+    }
+}
