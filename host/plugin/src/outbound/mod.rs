@@ -91,7 +91,7 @@ impl Outbound {
     fn queue_up(&self) -> impl Future<Output = Option<OwnedSemaphorePermit>> + Send + use<> {
         let mut turn = Box::pin(maybe_done(Arc::clone(&self.0.turns).acquire_owned()));
         // The first poll takes the place in the queue; whoever awaits the turn polls again.
-        let _ = turn.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let _free_now = turn.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
         async move {
             turn.as_mut().await;
             turn.as_mut().take_output()?.ok()
