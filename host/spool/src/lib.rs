@@ -1,10 +1,12 @@
 //! The durable event log and its bookkeeping.
 
 mod block;
+mod check;
 #[cfg(test)]
 mod conformance;
 mod disk;
 mod disk_log;
+mod export;
 mod ledger;
 mod lock;
 mod log;
@@ -16,8 +18,10 @@ mod segment;
 mod stats;
 pub mod testing;
 
+pub use check::{CheckReport, SegmentCheck, StreamCheck, check};
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use disk_log::{Damage, DiskLog, DiskLogOptions, OpenReport};
+pub use export::{ExportError, ExportReport, StreamExport, export};
 pub use ledger::{Ledger, LedgerError, LedgerReport, Rebuilt};
 pub use lock::{Lock, LockError};
 pub use log::{AppendError, Bounds, EventLog, Part, Pressure, Read, ReadError, ReadLimit, Run, SegmentInfo, StreamId};

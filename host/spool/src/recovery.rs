@@ -143,7 +143,10 @@ fn read(disk: &dyn Disk, path: &Path, origin: Origin, thorough: bool, tolerant: 
     }
     match scan::scan(&mut window, origin).map_err(failed)? {
         Ok(scan) => {
-            let written = if scan.sealed { None } else { Some(window.len_without_zeros().map_err(failed)?) };
+            // Bytes that could not be read are seen as zeros: they must not be cut off.
+            let known = !scan.sealed && window.unreadable.is_empty();
+            let written = if known { Some(window.len_without_zeros().map_err(failed)?) } else { None };
+            let written = written.filter(|_| window.unreadable.is_empty());
             Ok((scan, window.len(), written))
         }
         Err(Refused::Newer { format, .. }) => {

@@ -1,6 +1,7 @@
 //! [`DiskLog`]: the event log on a disk.
 
 mod committer;
+pub(crate) mod offline;
 mod pack;
 mod queue;
 mod reader;
@@ -187,7 +188,7 @@ impl DiskLog {
     pub fn open(options: DiskLogOptions, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>) -> Result<(DiskLog, OpenReport), OpenError> {
         let dir = options.dir;
         disk.create_dir(&dir).map_err(OpenError::io("creating", &dir))?;
-        let recovered = recovery::load(&*disk, &dir, false)?;
+        let mut recovered = recovery::load(&*disk, &dir, false)?;
         let store = recovered.store.unwrap_or_else(|| StdRng::seed_from_u64(options.seed).random());
         if !matches!(recovered.meta, Meta::Is { .. }) {
             let damaged = recovered.meta == Meta::Damaged;
@@ -199,25 +200,17 @@ impl DiskLog {
             meta_damaged: recovered.meta == Meta::Damaged,
             ..OpenReport::default()
         };
-        let mut state = State::new(options.tail_bytes);
-        let mut streams = recovered.streams;
         for (name, floor) in options.floors {
-            if let Some(known) = streams.get_mut(&name) {
+            if let Some(known) = recovered.streams.get_mut(&name) {
                 known.head = known.head.max(floor);
             }
         }
-        let mut by_id: Vec<_> = streams.into_iter().collect();
-        by_id.sort_by_key(|(_, known)| known.id);
-        for (name, known) in by_id {
-            state.restore_stream(name, known);
-        }
-        let mut next_sequence = 1;
-        for (sequence, found) in recovered.segments {
-            next_sequence = sequence + 1;
+        for (&sequence, found) in &mut recovered.segments {
             let path = dir.join(file_name(sequence));
             let damaged = found.map.streams.iter().flat_map(|(name, held)| held.damaged.iter().map(move |range| (name, range)));
             report.damaged.extend(damaged.map(|(name, numbers)| Damage { stream: name.clone(), numbers: numbers.clone() }));
-            report.findings.extend(found.findings.into_iter().map(|(at, finding)| (file_name(sequence), at, finding)));
+            let findings = std::mem::take(&mut found.findings).into_iter();
+            report.findings.extend(findings.map(|(at, finding)| (file_name(sequence), at, finding)));
             report.segments += usize::from(!found.map.streams.is_empty());
             // What was reserved and not used goes back; not a byte that was written.
             if let Some(written) = found.written.filter(|written| *written < found.len)
@@ -225,8 +218,9 @@ impl DiskLog {
             {
                 tracing::warn!(segment = %path.display(), %error, "reserved space could not be given back");
             }
-            state.restore_segment(sequence, found.map, found.pins_next);
         }
+        let next_sequence = recovered.segments.keys().next_back().map_or(1, |newest| newest + 1);
+        let state = State::restore(recovered, options.tail_bytes);
         let stats = LogStats::default();
         stats.segments(state.segments.len());
         stats.damaged_events.inc_by(state.damaged());
@@ -330,7 +324,7 @@ impl EventLog for DiskLog {
             let sequence = read.sequence;
             let task = tokio::task::spawn_blocking(move || {
                 let path = shared.dir.join(file_name(read.sequence));
-                reader::from_disk(&*shared.disk, path, shared.store, &read, limit)
+                reader::from_disk(&*shared.disk, &path, shared.store, &read, limit, false)
             });
             match task.await.map_err(|error| failed(io::Error::other(error)))? {
                 Ok(Read::Damaged(range)) => {

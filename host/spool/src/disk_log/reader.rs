@@ -2,7 +2,7 @@
 
 use std::io;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::Path;
 
 use bytes::Bytes;
 
@@ -124,10 +124,10 @@ impl Taken {
     }
 }
 
-/// Reads from a file; blocks. The events are those of the stream's name and of no other.
-pub(super) fn from_disk(disk: &dyn Disk, path: PathBuf, store: u32, read: &FromDisk, limit: ReadLimit) -> io::Result<Read> {
-    let file = disk.open(&path)?;
-    let mut window = Window::new(&*file, false)?;
+/// Reads from a file; blocks. The events are those of the stream's name and of no other. `tolerant`: what the disk cannot read is damaged.
+pub(super) fn from_disk(disk: &dyn Disk, path: &Path, store: u32, read: &FromDisk, limit: ReadLimit, tolerant: bool) -> io::Result<Read> {
+    let file = disk.open(path)?;
+    let mut window = Window::new(&*file, tolerant)?;
     window.expect(limit.bytes);
     let origin = Origin { store: Some(store), segment: read.sequence };
     let mut records = Records::new(&mut window, origin, read.position, read.used);

@@ -8,7 +8,7 @@ use flagpost_event::StreamName;
 use tokio::sync::watch;
 
 use crate::log::{Bounds, SegmentInfo, StreamId};
-use crate::recovery::Known;
+use crate::recovery::{Known, Recovered};
 use crate::segment::map::{BlockAt, Held, SegmentMap, count};
 use crate::segment::table::{Table, TableEntry};
 
@@ -71,7 +71,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(tail_most: usize) -> State {
+    fn new(tail_most: usize) -> State {
         State {
             streams: BTreeMap::new(),
             by_name: HashMap::new(),
@@ -83,14 +83,28 @@ impl State {
         }
     }
 
+    /// Everything that recovery found.
+    pub(super) fn restore(recovered: Recovered, tail_most: usize) -> State {
+        let mut state = State::new(tail_most);
+        let mut streams: Vec<_> = recovered.streams.into_iter().collect();
+        streams.sort_by_key(|(_, known)| known.id);
+        for (name, known) in streams {
+            state.restore_stream(name, known);
+        }
+        for (sequence, found) in recovered.segments {
+            state.restore_segment(sequence, found.map, found.pins_next);
+        }
+        state
+    }
+
     /// Takes a stream that recovery found. Two names with one id cannot be; were it so, the second gets another id, so that no line crosses.
-    pub(super) fn restore_stream(&mut self, name: StreamName, known: Known) {
+    fn restore_stream(&mut self, name: StreamName, known: Known) {
         let id = if self.streams.contains_key(&known.id) { self.free_id() } else { known.id };
         self.insert_stream(id, name, known.head, known.bytes);
     }
 
     /// Takes a segment that recovery found.
-    pub(super) fn restore_segment(&mut self, sequence: u64, map: SegmentMap, pins_next: bool) {
+    fn restore_segment(&mut self, sequence: u64, map: SegmentMap, pins_next: bool) {
         let streams = map.streams.into_iter().filter_map(|(name, held)| Some((*self.by_name.get(&name)?, held)));
         let segment = Segment { streams: streams.collect(), table: map.table.unwrap_or_default(), used: map.used, pins_next };
         self.segments.insert(sequence, segment);
