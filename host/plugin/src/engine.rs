@@ -59,8 +59,8 @@ pub(crate) fn runner() -> wasmtime::Result<Engine> {
 
 /// Starts the thread that advances the epoch. It ends when the engine is gone.
 ///
-/// The ticker always runs and every store has a deadline before anything runs in it: a ticker that starts with the first limited plugin leaves
-/// gaps in which nothing is interrupted.
+/// The ticker always runs and every store has a deadline before anything runs in it: a ticker that starts with the first limited plugin
+/// leaves gaps in which nothing is interrupted.
 pub(crate) fn start_ticker(engine: &Engine) -> std::io::Result<Arc<TickerGuard>> {
     let guard = Arc::new(TickerGuard);
     let alive: Weak<TickerGuard> = Arc::downgrade(&guard);

@@ -28,7 +28,8 @@ const IDLE_POLL: Duration = Duration::from_secs(30);
 /// Waits before the same file is tried again after a fault of the host's: the first, and the longest.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(120));
 
-/// Events of one call when the configuration says nothing: cost per event is flat from 100 on, and memory, which never shrinks, stays small.
+/// Events of one call when the configuration says nothing: cost per event is flat from 100 on, and memory, which never shrinks, stays
+/// small.
 const BULK_EVENTS: usize = 1000;
 
 /// Bytes of one call's lines; see [`BULK_EVENTS`].
@@ -219,6 +220,8 @@ impl Life {
         let generation = load::prepare(&self.host, &self.shared, file, number).await?;
         self.shared.outbound.warm_up().await;
         self.facts().shape = Some(generation.shape.clone());
+        let (plugin, interface, bulk) = (self.shared.spec.name.as_str(), generation.shape.interface.as_str(), generation.bulk);
+        tracing::info!(plugin, interface, bulk, digest = generation.digest.hex(), "the plugin is ready");
         self.slot.install(Some(Arc::new(generation)));
         self.readiness.send_replace(Readiness::Ready { generation: number });
         Ok(())
@@ -250,13 +253,6 @@ async fn run(life: Arc<Life>) {
         }
     }
     let Some(generation) = life.slot.current() else { return };
-    tracing::info!(
-        plugin = name,
-        interface = generation.shape.interface,
-        digest = generation.digest.hex(),
-        bulk = generation.bulk,
-        "the plugin is ready"
-    );
     let generation = Arc::downgrade(&generation);
     drop(life);
     let mut ticks = tokio::time::interval(IDLE_POLL);
@@ -268,7 +264,8 @@ async fn run(life: Arc<Life>) {
     }
 }
 
-/// Returns when the file is another one than `tried`, and has stayed the same for one [`POLL`]: a copy that is still being written is not loaded.
+/// Returns when the file is another one than `tried`, and has stayed the same for one [`POLL`]: a copy that is still being written is not
+/// loaded.
 async fn changed(path: &std::path::Path, tried: Stamp) {
     let mut before = tried;
     loop {

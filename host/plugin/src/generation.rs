@@ -1,7 +1,7 @@
 //! One implementation of a plugin: a file's bytes, made runnable, with its instances.
 //!
-//! A [`Generation`] is immutable but for its pool. Replacing a plugin while it runs makes the next one beside this and swaps which one [`Slot`] holds: a call
-//! that has begun finishes on the generation it began with.
+//! A [`Generation`] is immutable but for its pool. Replacing a plugin while it runs makes the next one beside this and swaps which one
+//! [`Slot`] holds: a call that has begun finishes on the generation it began with.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -33,7 +33,8 @@ pub(crate) struct Generation {
 }
 
 impl Generation {
-    /// Tries the component: makes an instance (imports and exports are only type-checked then) and asks `is-bulk`. The instance stays, warm.
+    /// Tries the component: makes an instance (imports and exports are only type-checked then) and asks `is-bulk`. The instance stays,
+    /// warm.
     pub(crate) async fn try_out(
         number: u64,
         digest: Digest,

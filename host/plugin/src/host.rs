@@ -53,7 +53,8 @@ impl HostOptions {
 /// Who turns WebAssembly into machine code.
 #[derive(Clone, Debug)]
 pub enum Compiler {
-    /// A child process of this program, run as `<program> plugin compile <in.wasm> <out.cwasm>`: a hostile file costs the child, not the relay.
+    /// A child process of this program, run as `<program> plugin compile <in.wasm> <out.cwasm>`: a hostile file costs the child, not the
+    /// relay.
     Child(PathBuf),
     /// This process, on a blocking thread. For tests and embedders without the program.
     InProcess,

@@ -175,12 +175,16 @@ pub struct SpecProblem {
 
 /// The configuration of a plugin is wrong; nothing was loaded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("exporter `{name}`: {}", problems.iter().map(|problem| format!("{}: {}", problem.key, problem.message)).collect::<Vec<_>>().join("; "))]
+#[error("exporter `{name}`: {}", listed(problems))]
 pub struct SpecError {
     /// The exporter's name.
     pub name: String,
     /// Every problem there is.
     pub problems: Vec<SpecProblem>,
+}
+
+fn listed(problems: &[SpecProblem]) -> String {
+    problems.iter().map(|problem| format!("{}: {}", problem.key, problem.message)).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

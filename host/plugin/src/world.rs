@@ -1,7 +1,7 @@
 //! Which interface a component exports, and what to say when it is none of ours.
 //!
-//! The version stands in the export's name, so nothing has to be run to find out. Exports that are not ours are ignored: toolchains leave some
-//! behind (QuickJS `init`, Python `exports`).
+//! The version stands in the export's name, so nothing has to be run to find out. Exports that are not ours are ignored: toolchains leave
+//! some behind (QuickJS `init`, Python `exports`).
 
 use wasmtime::Engine;
 use wasmtime::component::Component;

@@ -109,3 +109,14 @@ fn the_memory_of_all_plugins_together_is_bounded_and_comes_back() {
         assert!(host.load(spec()).is_ok());
     });
 }
+
+#[test]
+fn the_standard_configuration_interface_reads_the_same_configuration() {
+    RUNTIME.block_on(async {
+        let wasm = wat::parse_str(include_str!("guests/config-store.wat")).unwrap();
+        for (config, expected) in [(json!({ "region": "eu", "x": 1 }), "eu"), (json!({ "region": ["a", 1] }), r#"["a",1]"#)] {
+            let exporter = ready(PluginSpec { config, ..PluginSpec::new("acme", common::file(&wasm)) }).await;
+            assert_eq!(exporter.export(&common::features(1)).await.unwrap_err().to_string(), expected);
+        }
+    });
+}

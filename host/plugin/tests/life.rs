@@ -56,6 +56,18 @@ fn every_wrong_file_is_told_from_the_others() {
 }
 
 #[test]
+fn a_later_patch_version_and_exports_that_are_not_ours_are_served() {
+    RUNTIME.block_on(async {
+        let text = include_str!("guests/exporter-0.1.0.wat").replace("DATA", "").replace("EXPORT", "").replace("BULK", "(i32.const 1)");
+        let text = text.replace("@0.1.0", "@0.1.7");
+        let (head, _) = text.rsplit_once(')').unwrap();
+        let exporter = common::plugin(&wat::parse_str(format!("{head} (export \"init\" (func $is-bulk)))")).unwrap()).await;
+        assert_eq!(exporter.export(&features(2)).await, Ok(()));
+        assert_eq!(exporter.report().interface.as_deref(), Some("flagpost:plugin/exporter@0.1.7"));
+    });
+}
+
+#[test]
 fn a_missing_file_a_folder_and_a_wrong_digest_say_what_to_do() {
     RUNTIME.block_on(async {
         let reason = invalid(PluginSpec::new("acme", "/nonexistent/acme.wasm")).await;

@@ -76,6 +76,16 @@ fn a_granted_request_arrives_whole_and_connections_are_reused() {
 }
 
 #[test]
+fn a_refusal_reaches_a_guest_that_is_still_writing_its_body() {
+    RUNTIME.block_on(async {
+        let mut spec = asking("wasi-http", "POST", "http://127.0.0.1:1/", &[]);
+        spec.config["body"] = json!("x".repeat(3 << 20));
+        let answer = ask(&*ready(spec).await).await;
+        assert!(answer["error"].as_str().unwrap().contains("HttpRequestDenied"), "{answer}");
+    });
+}
+
+#[test]
 fn redirects_are_shown_not_followed() {
     RUNTIME.block_on(async {
         let server = Server::start(|_| {

@@ -1,6 +1,7 @@
 //! A custom exporter for flagpost: POSTs each batch as a JSON array to an API that wants a key.
 //!
-//! Build: `cargo build --release --target wasm32-wasip2`. Configuration: `config: { endpoint: "https://…", key: "…" }` and the endpoint in `allowedHosts`.
+//! Build: `cargo build --release --target wasm32-wasip2`. Configuration: `config: { endpoint: "https://…", key: "…" }` and the endpoint
+//! in `allowedHosts`.
 
 wit_bindgen::generate!({ path: "../../../wit", world: "plugin" });
 

@@ -41,7 +41,8 @@ impl Key {
         match <[u8; 32]>::try_from(bytes) {
             Ok(bytes) if facts.mode() & 0o077 == 0 && facts.uid() == rustix::process::geteuid().as_raw() => Ok(Some(Key(bytes))),
             _ => {
-                tracing::warn!(path = %path.display(), "the cache's key was readable by others or damaged: a new one is made, plugins are compiled anew");
+                let path = path.display();
+                tracing::warn!(%path, "the cache's key was readable by others or damaged: a new one is made, plugins are compiled anew");
                 Ok(None)
             }
         }

@@ -1,9 +1,10 @@
 //! Compiled artefacts on disk.
 //!
-//! A `.cwasm` is machine code: whoever can write one into the cache runs code in the relay. So: the directory is the relay's alone (0700; one that others may write
-//! to is refused), it is never the drop-in directory, and every entry carries a MAC under a key that is made at first use and readable by the relay's user only
-//! (0600). The MAC covers what the entry was compiled *from* (the file's SHA-256), what it was compiled *for* (the engine's compatibility hash) and the code: a renamed,
-//! cut, flipped or forged entry is not loaded but compiled anew, with a warning. What this does not protect from: someone who is the relay's user already.
+//! A `.cwasm` is machine code: whoever can write one into the cache runs code in the relay. So: the directory is the relay's alone (0700;
+//! one that others may write to is refused), it is never the drop-in directory, and every entry carries a MAC under a key that is made at
+//! first use and readable by the relay's user only (0600). The MAC covers what the entry was compiled *from* (the file's SHA-256), what
+//! it was compiled *for* (the engine's compatibility hash) and the code: a renamed, cut, flipped or forged entry is not loaded but
+//! compiled anew, with a warning. What this does not protect from: someone who is the relay's user already.
 //!
 //! ```text
 //! <dir>/key                                32 random bytes
@@ -119,11 +120,13 @@ impl Cache {
         }
     }
 
-    /// Takes what the relay's own compiler made from the file with this digest: loads it, and keeps it for the next start. Failing to keep it is only warned of.
+    /// Takes what the relay's own compiler made from the file with this digest: loads it, and keeps it for the next start. Failing to
+    /// keep it is only warned of.
     pub(crate) fn take(&self, engine: &Engine, digest: &Digest, artefact: &[u8]) -> wasmtime::Result<Component> {
         let component = trusted::Artefact::just_compiled(artefact).load(engine)?;
         if let Err(why) = self.store(digest, artefact) {
-            tracing::warn!(path = %self.entry(digest).display(), error = %why, "a compiled plugin is not kept: it is compiled again at the next start");
+            let path = self.entry(digest);
+            tracing::warn!(path = %path.display(), error = %why, "a compiled plugin is not kept: it is compiled again at the next start");
         }
         Ok(component)
     }

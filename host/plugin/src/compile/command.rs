@@ -15,7 +15,8 @@ pub(super) const EXIT_REFUSED: i32 = 3;
 /// CPU seconds of one compilation, over all its threads. The largest known components take 14 s.
 pub(super) const MAX_CPU_SECONDS: u64 = 600;
 
-/// Address space of one compilation, in bytes. The largest known components reach 430 MB resident; threads and arenas reserve several times that.
+/// Address space of one compilation, in bytes. The largest known components reach 430 MB resident; threads and arenas reserve several
+/// times that.
 const MAX_ADDRESS_SPACE: u64 = 8 << 30;
 
 /// Steps below the priority of the relay.
@@ -56,6 +57,8 @@ fn compile(input: &Path, output: &Path) -> Result<(), CommandError> {
 /// Limits on itself: nothing else has to be trusted to set them.
 fn lower_self() -> rustix::io::Result<()> {
     nice(NICENESS)?;
+    // When memory runs out, this is what the system kills first. Where there is no such file, it chooses by itself.
+    drop(fs::write("/proc/self/oom_score_adj", "1000"));
     lower(Resource::As, MAX_ADDRESS_SPACE)?;
     lower(Resource::Cpu, MAX_CPU_SECONDS)?;
     lower(Resource::Core, 0)

@@ -1,7 +1,7 @@
 //! Compilation: the one place where a hostile file costs much CPU and memory.
 //!
-//! It runs in a child process of the same program, one at a time over the whole host, at low priority, under limits on its memory, CPU and wall time. What
-//! the child dies of is a reason for one plugin to be invalid, never for the relay to stop.
+//! It runs in a child process of the same program, one at a time over the whole host, at low priority, under limits on its memory, CPU
+//! and wall time. What the child dies of is a reason for one plugin to be invalid, never for the relay to stop.
 
 mod child;
 mod command;

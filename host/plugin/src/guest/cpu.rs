@@ -1,8 +1,8 @@
 //! CPU time of a call: what the thread really spent in it, not what passed on the clock.
 //!
-//! A call is a future that many polls drive, maybe on different threads, with waits for the network in between. Each poll notes the thread's CPU clock at its
-//! start and adds the difference at its end; the epoch callback, which only fires while guest code runs, adds what the running poll has spent so far and
-//! compares with the limit. So neither waiting nor being descheduled counts against a guest.
+//! A call is a future that many polls drive, maybe on different threads, with waits for the network in between. Each poll notes the
+//! thread's CPU clock at its start and adds the difference at its end; the epoch callback, which only fires while guest code runs, adds
+//! what the running poll has spent so far and compares with the limit. So neither waiting nor being descheduled counts against a guest.
 
 use std::future::Future;
 use std::pin::pin;

@@ -1,7 +1,7 @@
 //! Memory and tables: refuses growth over the limit, and remembers that it did.
 //!
-//! A guest sees a refused growth as `memory.grow` returning -1, and most then abort: the trap says `unreachable`. What it wanted is kept here
-//! for the error that the operator reads.
+//! A guest sees a refused growth as `memory.grow` returning -1, and most then abort: the trap says `unreachable`. What it wanted is kept
+//! here for the error that the operator reads.
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
 //! One running instance: its store's data, what it may use, what the host offers it.
 //!
-//! One store holds one instance and is one failure domain: a trap, a limit, an exit or a cancelled call poisons the store for good (wasmtime refuses to enter it
-//! again), so it is dropped with everything in it and the next call gets a new one. No state is promised between calls.
+//! One store holds one instance and is one failure domain: a trap, a limit, an exit or a cancelled call poisons the store for good
+//! (wasmtime refuses to enter it again), so it is dropped with everything in it and the next call gets a new one. No state is promised
+//! between calls.
 
 mod cpu;
 mod imports;

@@ -1,11 +1,12 @@
 //! Outbound HTTP for guests, by either interface: our own `http.send` and `wasi:http`.
 //!
-//! Both go through one pooled client per plugin: connections and TLS sessions are never shared between plugins, whose grants and credentials differ.
-//! Policy is checked twice (see `policy`): the name here, every address it resolves into in [`resolver`]. Redirects are not followed: the guest sees the 3xx, and a
-//! request to the new place is a request like any other. Proxies of the environment are not used: a proxy would resolve names out of reach of the check.
+//! Both go through one pooled client per plugin: connections and TLS sessions are never shared between plugins, whose grants and
+//! credentials differ. Policy is checked twice (see `policy`): the name here, every address it resolves into in [`resolver`]. Redirects
+//! are not followed: the guest sees the 3xx, and a request to the new place is a request like any other. Proxies of the environment are
+//! not used: a proxy would resolve names out of reach of the check.
 //!
-//! A request ends before the call does: at most four fifths of what is left of the call's wall time. A destination that hangs is then an error that the guest
-//! can turn into `retryable`, not a killed guest.
+//! A request ends before the call does: at most four fifths of what is left of the call's wall time. A destination that hangs is then an
+//! error that the guest can turn into `retryable`, not a killed guest.
 
 mod client;
 mod resolver;

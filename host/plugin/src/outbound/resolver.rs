@@ -28,8 +28,8 @@ impl Resolver for SystemResolver {
     }
 }
 
-/// A resolver that returns only addresses that the policy lets the name lead to. The connection is made to what was judged: there is no second look-up
-/// that could answer otherwise (DNS rebinding).
+/// A resolver that returns only addresses that the policy lets the name lead to. The connection is made to what was judged: there is no
+/// second look-up that could answer otherwise (DNS rebinding).
 pub(super) struct CheckedResolver {
     policy: Arc<Policy>,
     resolver: Arc<dyn Resolver>,

@@ -64,7 +64,11 @@ impl Outbound {
             return Err(Error::HttpRequestMethodInvalid);
         }
         let url = Url::parse(&parts.uri.to_string()).map_err(|_| Error::HttpRequestUriInvalid)?;
-        self.check(&parts.method, &url).map_err(|denial| denied(&denial))?;
+        if let Err(denial) = self.check(&parts.method, &url) {
+            // A guest that still writes would see a closed stream and never ask why.
+            drop(timeout(budget(deadline), drain(body)).await);
+            return Err(denied(&denial));
+        }
         let client = self.client().map_err(|why| Error::InternalError(Some(why)))?;
         let budget = budget(deadline);
         let outgoing = client
@@ -107,6 +111,11 @@ impl Outbound {
             (false, false) => Error::InternalError(Some(describe(why))),
         }
     }
+}
+
+/// Reads a body to its end and keeps nothing.
+async fn drain(mut body: WasiBody) {
+    while let Some(Ok(_)) = body.frame().await {}
 }
 
 /// The code has no room for the text; the log has it.

@@ -1,5 +1,5 @@
-//! Which addresses are public. Sources: IANA's special-purpose address registries (IPv4: RFC 6890 and successors, IPv6 likewise), the clouds'
-//! documentation for their metadata services.
+//! Which addresses are public. Sources: IANA's special-purpose address registries (IPv4: RFC 6890 and successors, IPv6 likewise), the
+//! clouds' documentation for their metadata services.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

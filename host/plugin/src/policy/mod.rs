@@ -1,8 +1,8 @@
 //! What a plugin may reach over HTTP. Pure rules, no I/O: names here, addresses in [`address`].
 //!
-//! Two checks, both needed. The *name* check compares a request with the operator's `allowedHosts` before anything is resolved. The *address* check
-//! judges every address that a granted name resolves into: otherwise whoever owns the name's DNS reaches the operator's private network
-//! through the relay. A literal address skips the resolver, so it is judged here.
+//! Two checks, both needed. The *name* check compares a request with the operator's `allowedHosts` before anything is resolved. The
+//! *address* check judges every address that a granted name resolves into: otherwise whoever owns the name's DNS reaches the operator's
+//! private network through the relay. A literal address skips the resolver, so it is judged here.
 
 mod address;
 mod rule;
