@@ -36,7 +36,7 @@ async fn metrics_name_everything_that_an_operator_watches() {
         "flagpost_exporter_state",
         "flagpost_spool_sync_seconds_count",
         "flagpost_spool_group_bytes_count",
-        "flagpost_spool_queue_age_seconds",
+        "flagpost_spool_queue_age_seconds_count",
         "flagpost_spool_segments",
         "flagpost_spool_damaged_events_total",
         "flagpost_collector_events_total",

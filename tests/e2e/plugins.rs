@@ -73,7 +73,7 @@ async fn another_world_is_named_with_what_was_expected_and_heals() {
 async fn another_version_of_the_interface_is_named_and_heals() {
     let setup = with_plugin("");
     setup.plugin("plugin.wasm", guest(Guest::OtherVersion, true));
-    invalid_then_healed(&setup, &["9.9.0", "flagpost:plugin/exporter@0.1.0"]).await;
+    invalid_then_healed(&setup, &["flagpost:plugin/exporter@9.9.0", "0.1.0"]).await;
 }
 
 #[tokio::test]

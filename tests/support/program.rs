@@ -3,8 +3,10 @@
 use std::fs::{self, File};
 use std::ops::Deref;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 use crate::{Client, Setup, program_path, until};
 
@@ -14,6 +16,7 @@ pub struct Program {
     child: Child,
     client: Client,
     log: std::path::PathBuf,
+    _directory: Arc<TempDir>,
 }
 
 /// A command that ended.
@@ -57,7 +60,7 @@ impl Program {
         command.current_dir(setup.directory()).arg("--config").arg(setup.config());
         command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
         let child = command.spawn().unwrap();
-        Program { child, client: Client::new(setup.port), log }
+        Program { child, client: Client::new(setup.port), log, _directory: setup.hold() }
     }
 
     /// What it and its predecessors in this setup printed.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use tempfile::TempDir;
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 /// A relay's configuration and directories. Outlives the program, so that it can be started again.
 #[derive(Debug)]
 pub struct Setup {
-    directory: TempDir,
+    directory: Arc<TempDir>,
     /// Where the relay listens.
     pub port: u16,
     head: String,
@@ -20,7 +21,7 @@ pub struct Setup {
 impl Setup {
     /// A relay without exporters.
     pub fn new() -> Setup {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = Arc::new(tempfile::tempdir().unwrap());
         fs::create_dir(directory.path().join("plugins")).unwrap();
         let setup = Setup { directory, port: free_port(), head: String::new(), exporters: String::new() };
         setup.with_head("evaluation: none\n")
@@ -73,6 +74,11 @@ impl Setup {
     /// The directory.
     pub fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Keeps the directory from being removed.
+    pub(crate) fn hold(&self) -> Arc<TempDir> {
+        self.directory.clone()
     }
 
     fn write(&self) {
