@@ -54,7 +54,7 @@ async fn compressed_bodies_are_read() {
 
 #[tokio::test]
 async fn limits_are_413_before_anything_is_stored() {
-    let limits = "collector: { maxBody: 20KiB, maxInflated: 40KiB, maxEvents: 50, maxMeta: 1KiB, maxEncoded: 64KiB }\n";
+    let limits = "collector: { maxBody: 20KiB, maxInflated: 40KiB, maxEvents: 50, maxMeta: 1KiB, maxEncoded: 32KiB }\n";
     let setup = Setup::new().with_head(&format!("evaluation: none\n{limits}")).with_exporters(FILE);
     let relay = Program::start(&setup).await;
     let pad = |size: usize| format!("{},\"metadata\":{{\"pad\":\"{}\"}}}}", event(5).trim_end_matches('}'), "x".repeat(size));
