@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::error::Error;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
@@ -7,10 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use flagpost_event::StreamName;
 
 use crate::config::{self, Loaded, Located, Sources, Target};
 
 mod run;
+mod spool;
 
 /// A relay for the evaluation data of feature flags: collects events, keeps them on disk, delivers them to every exporter.
 #[derive(Debug, Parser)]
@@ -57,6 +60,9 @@ enum SpoolCommand {
     Export {
         #[command(flatten)]
         store: StoreArguments,
+        /// Only this stream's, `default/feature`.
+        #[arg(long)]
+        stream: Option<StreamName>,
     },
 }
 
@@ -150,7 +156,7 @@ fn load(named: Option<&Path>) -> Result<(PathBuf, Loaded), ExitCode> {
 }
 
 fn spool(command: SpoolCommand) -> ExitCode {
-    let (SpoolCommand::Check { store } | SpoolCommand::Export { store }) = &command;
+    let (SpoolCommand::Check { store } | SpoolCommand::Export { store, .. }) = &command;
     let path = match (&store.path, &store.config) {
         (Some(path), _) => path.clone(),
         (None, config) => match load(config.as_deref()) {
@@ -158,8 +164,21 @@ fn spool(command: SpoolCommand) -> ExitCode {
             Err(code) => return code,
         },
     };
-    complain(format_args!("{}: not built yet", path.display()));
-    ExitCode::FAILURE
+    match command {
+        SpoolCommand::Check { .. } => spool::check(&path),
+        SpoolCommand::Export { stream, .. } => spool::export(&path, stream.as_ref()),
+    }
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
 }
 
 /// A line on standard output. Nobody may be reading: that is no failure.

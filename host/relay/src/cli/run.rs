@@ -1,13 +1,12 @@
 //! `flagpost --config F`: from start to end.
 
-use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{complain, load};
+use super::{chain, complain, load};
 use crate::{Relay, StartError, logging};
 
 /// Starts the relay and ends it at the first SIGTERM or SIGINT; a second one ends the process at once.
@@ -33,17 +32,6 @@ pub(crate) fn run(file: Option<&Path>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// An error and what caused it, in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 fn serve(config: crate::config::Config) -> anyhow::Result<ExitCode> {
