@@ -57,7 +57,16 @@ impl SimDisk {
     }
 
     fn with(files: Files, random: StdRng, sync_works: bool) -> SimDisk {
-        let inner = Inner { files, random, calls: 0, power_cut_at: None, faults: Vec::new(), unreadable: Vec::new(), sync_works, capacity: 1 << 30 };
+        let inner = Inner {
+            files,
+            random,
+            calls: 0,
+            power_cut_at: None,
+            faults: Vec::new(),
+            unreadable: Vec::new(),
+            sync_works,
+            capacity: 1 << 30,
+        };
         SimDisk { inner: Arc::new(Mutex::new(inner)) }
     }
 
