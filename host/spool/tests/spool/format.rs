@@ -109,7 +109,7 @@ fn write_a_fixture() {
 }
 
 fn refused(disk: &SimDisk) -> OpenError {
-    open(disk, SEGMENT_BYTES).err().expect("a newer store must be refused")
+    open(disk, SEGMENT_BYTES).expect_err("a newer store must be refused")
 }
 
 #[test]

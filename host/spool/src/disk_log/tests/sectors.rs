@@ -1,9 +1,13 @@
 //! Bytes that the disk cannot read.
 
+use std::ops::Range;
+use std::path::PathBuf;
+
 use bytes::Bytes;
 use flagpost_event::EventKind;
 
 use super::*;
+use crate::OpenError;
 use crate::testing::SimDisk;
 
 const BAD: Range<u64> = 8_192..8_292;

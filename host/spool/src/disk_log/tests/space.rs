@@ -1,10 +1,10 @@
 //! Trimming, rolling, reserving: who gets the disk's space back, and when.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use flagpost_event::EventKind;
+use flagpost_event::{Clock, EventKind};
 
 use super::*;
 use crate::testing::{Fault, SimDisk};
