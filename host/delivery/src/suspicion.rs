@@ -22,8 +22,8 @@
 //! event is judged by the rule. When a single event fails unvouched, bisecting on would be slow on a sick exporter (twice as many attempts
 //! as events), so the search turns to witnesses: single events spread over what is left of the batch, at most [`WITNESSES`] of them. If
 //! poison is at most one event in a hundred, the chance that all of them are guilty is nil; if all fail, the exporter is sick. When the
-//! batch has no event left to ask, an event behind the batch is asked (`Step::Beyond`); one that fails goes back in order, with nothing
-//! held against it.
+//! batch has no event left to ask, an event behind the batch is asked (`Step::Beyond`), further behind each time; one that fails goes back
+//! in order, with nothing held against it.
 //!
 //! # Sick
 //! The worker shows `Misconfigured`, the cursor stays, and one event probes with a back-off of up to five minutes: in turn the oldest of the
@@ -106,6 +106,8 @@ pub(crate) struct Suspicion {
     crashes: BTreeMap<u64, u32>,
     vouched: bool,
     witnesses: u32,
+    /// Events behind the batch that failed since the last vouch.
+    beyonds: u32,
     sick: Option<Sickness>,
     probes: u32,
 }
@@ -178,6 +180,7 @@ impl Suspicion {
         self.sick = None;
         self.probes = 0;
         self.witnesses = 0;
+        self.beyonds = 0;
         self.vouched = true;
         self.crashes.clear();
         for number in std::mem::take(&mut self.unproven).into_keys() {
@@ -222,9 +225,15 @@ impl Suspicion {
         Finding::Search
     }
 
+    /// How far behind the batch to ask: further each time, since guilty events may be neighbours.
+    pub(crate) fn beyond(&self) -> u64 {
+        (1 << self.beyonds.min(32)) - 1
+    }
+
     /// The event behind the batch failed too.
     pub(crate) fn beyond_failed(&mut self) -> Finding {
         self.sick.get_or_insert(Sickness::AllFail);
+        self.beyonds = self.beyonds.saturating_add(1);
         self.probes = self.probes.wrapping_add(1);
         Finding::Sick
     }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{Mode, Worker, at_once, earliest};
 use crate::lane::Lane;
 use crate::options::Policy;
-use crate::suspicion::Step;
+use crate::suspicion::{Step, Suspicion};
 
 /// Events that may be parked at the same time: with more of them it is no longer a matter of single events.
 const MAX_PARKED: usize = 32;
@@ -42,7 +42,11 @@ impl Worker {
             }
             match consider(lane, from < end, now) {
                 Some(Some(piece)) => return Choice::Try { first: lane.first(), piece },
-                Some(None) => return Choice::Cut { from, most: 1, witness_for: Some(lane.first()) },
+                Some(None) => {
+                    let skip = lane.suspicion.as_ref().map_or(0, Suspicion::beyond);
+                    let from = self.lanes.uncovered(skip, head).unwrap_or(from);
+                    return Choice::Cut { from, most: 1, witness_for: Some(lane.first()) };
+                }
                 None => wake = earliest(wake, Some(lane.due)),
             }
         }
@@ -50,7 +54,9 @@ impl Worker {
             wake = None;
         }
         let full = if limits.ordered { unparked > 0 } else { unparked >= at_once(&limits) };
-        if self.misconfigured || troubled || full || parked > MAX_PARKED || from >= end {
+        // Without a batch under way, a new one is what probes.
+        let probing = self.misconfigured && unparked + parked > 0;
+        if probing || troubled || full || parked > MAX_PARKED || from >= end {
             return Choice::Wait(wake);
         }
         match self.trigger(from, end, until.is_some(), now) {

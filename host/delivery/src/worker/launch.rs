@@ -37,8 +37,7 @@ impl Worker {
                 self.launch(from, piece).await;
             }
             Ok(Cut::Lost(range, reason)) => {
-                let (_, until) = self.lanes.gap();
-                let end = range.end.min(until.unwrap_or(u64::MAX)).max(from + 1);
+                let end = range.end.min(self.lanes.next_behind(from).unwrap_or(u64::MAX)).max(from + 1);
                 tracing::error!(
                     exporter = %self.spec.identity, stream = %self.stream(), first = from, last = end - 1, reason = reason.as_str(),
                     "events cannot be read from the log; they are dropped"

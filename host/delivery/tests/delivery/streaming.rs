@@ -101,3 +101,23 @@ async fn a_poison_event_of_a_one_by_one_exporter_is_condemned_once_the_next_was_
     assert_eq!(world.dead("a").await.into_keys().collect::<Vec<_>>(), [3]);
     assert_eq!(exporter.once().len(), 99);
 }
+
+#[tokio::test(start_paused = true)]
+async fn neighbours_that_are_both_guilty_are_condemned_and_nothing_else() {
+    for bulk in [true, false] {
+        let world = World::new();
+        let delivery = world.deliver().await;
+        let mut exporter = Scripted::new(bulk, |batch, _| match numbers(batch).iter().any(|number| (3..8).contains(number)) {
+            true => rejects(),
+            false => Does::Delivers,
+        });
+        exporter.limits.max_events = 1;
+        let exporter = Arc::new(exporter);
+        let status = delivery.add(spec("a", &exporter, batches_of(20))).await.unwrap();
+        world.append(200).await;
+        until("all is settled", || status.waiting_events() == 0).await;
+        assert_eq!(world.dead("a").await.into_keys().collect::<Vec<_>>(), [3, 4, 5, 6, 7]);
+        assert_eq!(exporter.once().len(), 195);
+        assert_conserved(&world, &[status]);
+    }
+}
