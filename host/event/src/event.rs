@@ -59,6 +59,18 @@ pub enum Event<'a> {
     Tracking(TrackingEvent<'a>),
 }
 
+impl<'a> From<FeatureEvent<'a>> for Event<'a> {
+    fn from(event: FeatureEvent<'a>) -> Self {
+        Event::Feature(event)
+    }
+}
+
+impl<'a> From<TrackingEvent<'a>> for Event<'a> {
+    fn from(event: TrackingEvent<'a>) -> Self {
+        Event::Tracking(event)
+    }
+}
+
 impl<'a> Event<'a> {
     /// Reads a canonical line of an event of `kind`.
     pub fn from_line(kind: EventKind, line: &'a [u8]) -> Result<Self, LineError> {

@@ -1,1 +1,68 @@
-//! flagpost-plugin
+//! The WASM host: turns a component file into an exporter.
+//!
+//! # What it must bear
+//!
+//! A plugin is code of someone else's, in any language, that runs inside the relay. It may loop, take all memory, trap, exit, never
+//! answer, print for ever, return nonsense, or reach for hosts and files it was not granted. None of that may stop the relay, slow
+//! another exporter, lose an event, or show up as anything but a clear error of that one exporter. And its file may be anything at all.
+//!
+//! # Layout
+//!
+//! ```text
+//! spec        what the configuration says, and every problem of it
+//! host        one engine, linker, cache and compile queue for all plugins
+//! exporter    a plugin's life (compiling, ready, invalid, healed) and the `Exporter`
+//! load        read → pin → recognise (world) → compile, or take from the cache → try out
+//! compile     the child process            cache   artefacts, each with a MAC; `trusted`, the only `unsafe`
+//! generation  one implementation with its instances; `Slot`, the one place where another takes over
+//! guest       a store with its instance: limits, imports, output, calls
+//! convert     lines to records; answers to outcomes, believed only as far as they make sense
+//! policy      host grammar and address rules: pure
+//! outbound    HTTP for guests: one client per plugin, names and addresses checked
+//! ```
+//!
+//! # Failure cases
+//!
+//! * *Wrong configuration* is an error of [`PluginHost::load`]. *Wrong bytes* are the state [`PluginState::Invalid`]: events wait, and
+//!   another file in the same place is loaded when it has been stable for half a second.
+//! * *A call that ends without an answer* (trap, exit, a limit, cancelled) drops the store with everything in it; delivery gets
+//!   [`ExportError::Crashed`](flagpost_exporter::ExportError::Crashed), and the next call a new instance. A store that trapped is never
+//!   entered again.
+//! * *An answer that contradicts itself* (indices out of range, named twice) is treated as a crash: nothing is known about the batch.
+//! * *A damaged or forged cache entry* is compiled anew.
+//!
+//! # What is not promised
+//!
+//! No state of a guest survives a call: instances are replaced after 10,000 calls, at three quarters of their memory, when idle for five
+//! minutes, and after any failure. CPU time is bounded to within one tick (10 ms) of guest code; memory counts linear memories, not what
+//! the host holds on a guest's behalf (that is bounded separately: handles, bytes per call, response size). Side channels between plugins
+//! in one process are not closed.
+//!
+//! # Doors
+//!
+//! Replacing a running plugin is installing another `Generation` in its slot; a second exporter interface is
+//! another kind of `pre` in it and another entry in `world`; secrets go into `outbound`, where requests leave.
+
+mod cache;
+mod compile;
+mod convert;
+mod engine;
+mod exporter;
+mod generation;
+mod guest;
+mod host;
+mod load;
+mod outbound;
+mod policy;
+mod report;
+mod spec;
+mod stats;
+mod text;
+mod world;
+
+pub use compile::compile_main;
+pub use exporter::WasmExporter;
+pub use host::{Compiler, HostError, HostOptions, PluginHost};
+pub use outbound::{Resolver, SystemResolver};
+pub use report::{PluginReport, PluginState, PluginStats};
+pub use spec::{PluginLimits, PluginSpec, SpecError, SpecProblem};

@@ -1,1 +1,20 @@
-//! flagpost
+//! flagpost: a relay for the evaluation data of feature flags.
+//!
+//! It takes the events that GO Feature Flag's clients send, keeps them safe on disk, and delivers them to every configured exporter:
+//! built-in kinds, WebAssembly components, and, in an embedding program, one's own types. The program `flagpost` is [`cli`] around
+//! [`Relay`]; a library user starts at [`Relay::builder`].
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod config;
+mod http;
+mod intake;
+mod logging;
+mod process;
+mod relay;
+mod tls;
+
+pub use flagpost_delivery::{Policy, RetryPolicy, ShutdownReport, TaskStatus, Unsent, WhenFull};
+pub use flagpost_event::{Clock, Event, EventBatch, EventKind, FeatureEvent, Json, SystemClock, TrackingEvent};
+pub use flagpost_exporter::{ExportError, Exporter, Limits, RejectedEvent};
+pub use relay::{CollectError, ExporterOptions, Relay, RelayBuilder, StartError};

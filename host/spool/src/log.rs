@@ -49,7 +49,8 @@ pub trait EventLog: Send + Sync + 'static {
     /// or better; never decreasing. `bytes_before(head) - bytes_before(cursor)` is what waits.
     fn bytes_before(&self, stream: StreamId, number: u64) -> u64;
 
-    /// The highest number of the stream so that at most `bytes` wait behind it (a block boundary, or the head).
+    /// The lowest number of the stream from which on at most `bytes` wait (a block boundary, or the head): where a cursor steps to when its
+    /// budget is `bytes`.
     fn number_within(&self, stream: StreamId, bytes: u64) -> u64;
 
     /// When the event was appended, in Unix milliseconds; `None` when it is not held.

@@ -115,8 +115,22 @@ pub struct Plan {
     pub crashes: u32,
     /// When the first attempt was begun, Unix milliseconds.
     pub since: u64,
-    /// Events condemned while the batch was suspect: dead-lettered when it settles.
+    /// Events condemned so far with the reason: dead-lettered when the cursor passes them.
     pub condemned: Vec<(u64, String)>,
+    /// Ranges of the batch that were given up, by reason: counted when the cursor passes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given_up: Vec<(Range<u64>, DropReason)>,
+    /// The part of `remaining` that subset `subset` names while the batch is suspect; `None`: it names all of `remaining`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trying: Option<NumberRanges>,
+    /// While the batch is suspect: whether the exporter had delivered something else before `trying` was tried, so that a failure of it
+    /// counts against its events.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub vouched: bool,
+    /// Batches under way behind this one, in order: an unordered exporter has several, and a parked event lets later ones pass. One
+    /// with nothing remaining was delivered already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub behind: Vec<Plan>,
 }
 
 /// A change of a consumer's position: everything in it becomes durable together or not at all.

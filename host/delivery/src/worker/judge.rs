@@ -1,0 +1,291 @@
+//! What became of an attempt, and what follows from it.
+
+use std::time::Duration;
+
+use flagpost_exporter::{ExportError, RejectedEvent};
+use flagpost_spool::{DropReason, NumberRanges};
+use tokio::time::Instant;
+
+use super::Worker;
+use super::attempt::Landing;
+use crate::partial::take_apart;
+use crate::ranges::Numbers;
+use crate::retry::{pause, probe_pause};
+use crate::suspicion::{CRASHES, Failure, Finding, Step};
+
+/// A streaming batch that failed this often lets an event behind it be tried.
+const STUCK_AFTER: u32 = 8;
+
+/// So many names in a row are planned at once; with more of them there are pauses.
+const NAMES_AT_ONCE: u32 = 5;
+
+impl Worker {
+    /// An attempt ended.
+    pub(super) async fn land(&mut self, landing: Landing) {
+        let Landing { first, piece, outcome, took } = landing;
+        let Some(lane) = self.lanes.get_mut(first) else { return };
+        let made = lane.flight.take().is_some();
+        let Some(outcome) = outcome else {
+            self.put_off(first, None);
+            self.commit().await;
+            return;
+        };
+        if made {
+            self.status.attempt_seconds().observe(took.as_secs_f64());
+        }
+        match outcome {
+            Ok(()) => self.delivered(first, &piece),
+            Err(error) => self.failed(first, &piece, error),
+        }
+        self.refresh_state();
+        self.commit().await;
+    }
+
+    fn delivered(&mut self, first: u64, piece: &NumberRanges) {
+        self.works(piece.count());
+        let now = Instant::now();
+        let Some(lane) = self.lanes.get_mut(first) else { return };
+        lane.settle(piece);
+        (lane.failures, lane.probes, lane.names_taken, lane.stuck) = (0, 0, 0, false);
+        lane.due = now;
+        if let Some(suspicion) = &mut lane.suspicion {
+            suspicion.delivered(piece);
+        }
+        if lane.is_done() {
+            lane.suspicion = None;
+            lane.parked = false;
+        }
+        let Some(held) = lane.witness_for.take() else { return };
+        if let Some(lane) = self.lanes.get_mut(held).filter(|lane| lane.stuck) {
+            (lane.stuck, lane.parked) = (false, true);
+            tracing::warn!(
+                exporter = %self.spec.identity, stream = %self.spec.stream, first = held, reason = self.last_reason,
+                "a batch fails again and again while later events are delivered: it is tried beside them from now on"
+            );
+            self.put_off(held, None);
+        }
+    }
+
+    /// The exporter delivered something: it is not sick, and its word about single events counts.
+    fn works(&mut self, count: u64) {
+        let now = Instant::now();
+        self.misconfigured = false;
+        self.said_sick = false;
+        self.rarity.delivered(count);
+        self.status.succeeded();
+        for lane in self.lanes.iter_mut() {
+            let Some(suspicion) = &mut lane.suspicion else { continue };
+            if !suspicion.is_vouched() {
+                // Crashes before it was known to work do not count.
+                lane.plan.crashes = 0;
+            }
+            suspicion.vouch();
+            if !suspicion.is_sick() {
+                lane.probes = 0;
+                if matches!(suspicion.next(), Step::Try(_)) && lane.failures == 0 {
+                    lane.due = now;
+                }
+            }
+        }
+    }
+
+    fn failed(&mut self, first: u64, piece: &NumberRanges, error: ExportError) {
+        let reason = error.to_string();
+        self.status.failed(reason.clone());
+        tracing::warn!(exporter = %self.spec.identity, stream = %self.spec.stream, first, events = piece.count(), reason, "an attempt failed");
+        if self.is_expired(first) {
+            return self.expire(first);
+        }
+        let Some(lane) = self.lanes.get_mut(first) else { return };
+        if let Some(held) = lane.witness_for
+            && !matches!(error, ExportError::Partial { .. })
+        {
+            self.lanes.remove(first);
+            return self.witness_failed(held, error);
+        }
+        match error {
+            ExportError::Retryable { after, .. } => {
+                self.last_reason = Some(reason);
+                self.put_off(first, after);
+                let bulk = self.bulk;
+                if let Some(lane) = self.lanes.get_mut(first).filter(|lane| !bulk && !lane.parked && lane.suspicion.is_none()) {
+                    lane.stuck = lane.failures.is_multiple_of(STUCK_AFTER);
+                }
+            }
+            ExportError::Crashed { .. } => self.crashed(first, piece, reason),
+            ExportError::Rejected { .. } => self.fell(first, piece, Failure::Rejected, reason),
+            ExportError::Partial { retry, rejected, after } => self.in_part(first, piece, &retry, rejected, after),
+            ExportError::Misconfigured { .. } => {
+                self.misconfigured = true;
+                if !std::mem::replace(&mut self.said_sick, true) {
+                    tracing::error!(exporter = %self.spec.identity, stream = %self.spec.stream, reason, "the exporter is misconfigured; its events are kept");
+                }
+                self.last_reason = Some(reason);
+                self.probe_later(first);
+            }
+            ExportError::NameTaken { name } => self.name_taken(first, &name, reason),
+        }
+    }
+
+    fn crashed(&mut self, first: u64, piece: &NumberRanges, reason: String) {
+        let Some(lane) = self.lanes.get_mut(first) else { return };
+        lane.plan.crashes += 1;
+        if lane.suspicion.is_some() || lane.plan.crashes >= CRASHES {
+            return self.fell(first, piece, Failure::Crashed, reason);
+        }
+        self.last_reason = Some(reason);
+        self.put_off(first, None);
+    }
+
+    /// A batch, or a piece of a suspect one, failed in a way that speaks against its events.
+    fn fell(&mut self, first: u64, piece: &NumberRanges, failure: Failure, reason: String) {
+        let Some(lane) = self.lanes.get_mut(first) else { return };
+        let Some(suspicion) = &mut lane.suspicion else {
+            tracing::warn!(
+                exporter = %self.spec.identity, stream = %self.spec.stream, first, last = lane.plan.last, reason,
+                "the batch is suspect: looking for the events that cannot be delivered"
+            );
+            lane.suspect();
+            self.last_reason = Some(reason);
+            return self.search_on(first);
+        };
+        let finding = suspicion.failed(piece, failure);
+        let finding = match finding {
+            Finding::Guilty(number) if self.rarity.condemn() => {
+                tracing::warn!(exporter = %self.spec.identity, stream = %self.spec.stream, number, reason, "an event cannot be delivered: it goes to the dead letters");
+                lane.failures = 0;
+                lane.condemn(number, reason.clone());
+                Finding::Search
+            }
+            Finding::Guilty(number) => suspicion.refuse(number),
+            finding => finding,
+        };
+        self.last_reason = Some(reason);
+        match finding {
+            Finding::Again => self.put_off(first, None),
+            Finding::Sick => self.sick(first),
+            Finding::Search | Finding::Guilty(_) => self.search_on(first),
+        }
+    }
+
+    /// The search goes on at once, unless it has to wait for an event behind the batch.
+    fn search_on(&mut self, first: u64) {
+        let Some(lane) = self.lanes.get_mut(first) else { return };
+        if lane.is_done() {
+            lane.suspicion = None;
+            return;
+        }
+        match lane.step() {
+            Step::Beyond(_) => self.probe_later(first),
+            _ => lane.due = Instant::now(),
+        }
+    }
+
+    fn sick(&mut self, first: u64) {
+        let Some(lane) = self.lanes.get(first) else { return };
+        let not_rare = lane.suspicion.as_ref().is_some_and(|suspicion| suspicion.is_not_rare());
+        let error = self.last_reason.take().unwrap_or_default();
+        let why = if not_rare { NOT_RARE } else { ALL_FAIL };
+        if !std::mem::replace(&mut self.said_sick, true) {
+            tracing::error!(exporter = %self.spec.identity, stream = %self.spec.stream, reason = error, "{why}; nothing is condemned, its events are kept");
+        }
+        self.last_reason = Some(format!("{why}: {error}"));
+        self.probe_later(first);
+    }
+
+    /// An event behind `held` was tried on its behalf and was not delivered.
+    fn witness_failed(&mut self, held: u64, error: ExportError) {
+        let speaks_against = matches!(error, ExportError::Crashed { .. } | ExportError::Rejected { .. });
+        let after = if let ExportError::Retryable { after, .. } = &error { *after } else { None };
+        self.misconfigured |= matches!(error, ExportError::Misconfigured { .. });
+        self.last_reason = Some(error.to_string());
+        let Some(lane) = self.lanes.get_mut(held) else { return };
+        lane.stuck = false;
+        match &mut lane.suspicion {
+            Some(suspicion) if speaks_against => {
+                suspicion.beyond_failed();
+                self.sick(held);
+            }
+            Some(_) => self.probe_later(held),
+            None => self.put_off(held, after),
+        }
+    }
+
+    fn in_part(&mut self, first: u64, piece: &NumberRanges, retry: &[u32], rejected: Vec<RejectedEvent>, after: Option<Duration>) {
+        let parts = match take_apart(piece, retry, rejected) {
+            Ok(parts) => parts,
+            Err(reason) => return self.crashed(first, piece, reason),
+        };
+        for (number, reason) in &parts.guilty {
+            tracing::warn!(exporter = %self.spec.identity, stream = %self.spec.stream, number, reason, "an event was refused: it goes to the dead letters");
+        }
+        let progress = !parts.gone.none();
+        if !parts.delivered.none() {
+            self.works(parts.delivered.count());
+        }
+        self.last_reason = Some(format!("{} of {} events to be sent again", retry.len(), piece.count()));
+        let Some(lane) = self.lanes.get_mut(first) else { return };
+        lane.settle_part(&parts.gone, parts.guilty);
+        if progress {
+            lane.failures = 0;
+        }
+        if lane.is_done() {
+            lane.suspicion = None;
+            lane.parked = false;
+            lane.failures = 0;
+        } else if retry.is_empty() {
+            self.search_on(first);
+        } else {
+            self.put_off(first, after);
+        }
+    }
+
+    fn name_taken(&mut self, first: u64, name: &str, reason: String) {
+        self.last_reason = Some(reason);
+        let Some(lane) = self.lanes.get_mut(first) else { return };
+        tracing::info!(exporter = %self.spec.identity, stream = %self.spec.stream, first, name, "the object's name is taken; a new one is planned");
+        lane.plan.object = None;
+        lane.names_taken += 1;
+        if lane.names_taken < NAMES_AT_ONCE {
+            lane.due = Instant::now();
+        } else {
+            self.put_off(first, None);
+        }
+    }
+
+    /// The same again after a pause.
+    fn put_off(&mut self, first: u64, after: Option<Duration>) {
+        let retry = self.spec.policy.retry;
+        let Some(lane) = self.lanes.get_mut(first) else { return };
+        lane.failures = lane.failures.saturating_add(1);
+        lane.due = Instant::now() + pause(&retry, lane.failures, after, &mut self.random);
+    }
+
+    /// One attempt after a longer pause: to see whether an operator changed something.
+    fn probe_later(&mut self, first: u64) {
+        let retry = self.spec.policy.retry;
+        let Some(lane) = self.lanes.get_mut(first) else { return };
+        lane.probes = lane.probes.saturating_add(1);
+        lane.due = Instant::now() + probe_pause(&retry, lane.probes, &mut self.random);
+    }
+
+    fn is_expired(&self, first: u64) -> bool {
+        let most = self.spec.policy.retry.max_elapsed.filter(|most| !most.is_zero());
+        let (Some(lane), Some(most)) = (self.lanes.get(first), most) else { return false };
+        lane.plan.since > 0 && self.context.clock.unix_millis().saturating_sub(lane.plan.since) as u128 >= most.as_millis()
+    }
+
+    fn expire(&mut self, first: u64) {
+        let Some(lane) = self.lanes.get_mut(first) else { return };
+        tracing::error!(
+            exporter = %self.spec.identity, stream = %self.spec.stream, first, last = lane.plan.last,
+            events = lane.plan.remaining.count(), "a batch failed for longer than `retry.maxElapsed`; its events are dropped"
+        );
+        let all = lane.plan.remaining.clone();
+        lane.give_up(&all, DropReason::Expired);
+        (lane.suspicion, lane.stuck, lane.parked, lane.failures) = (None, false, false, 0);
+    }
+}
+
+const ALL_FAIL: &str = "no event can be delivered, so the exporter itself is thought to be at fault";
+const NOT_RARE: &str = "more than 1 in 100 of the last events cannot be delivered, so the exporter itself is thought to be at fault";

@@ -1,0 +1,13 @@
+//! Delivery end to end over a store in memory, on a paused clock.
+#![allow(clippy::unwrap_used)]
+
+mod budgets;
+mod crashes;
+mod identities;
+mod isolation;
+mod outcomes;
+mod plans;
+mod poison;
+mod stopping;
+mod streaming;
+mod support;

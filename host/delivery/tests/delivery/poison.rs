@@ -1,0 +1,117 @@
+//! Who is guilty.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flagpost_delivery::StateKind;
+use flagpost_exporter::{ExportError, RejectedEvent};
+
+use crate::support::*;
+
+#[tokio::test(start_paused = true)]
+async fn an_exporter_that_crashes_on_everything_condemns_nothing_of_100_000_and_recovers_by_itself() {
+    for bulk in [true, false] {
+        let world = World::new();
+        let delivery = world.deliver().await;
+        let exporter = Arc::new(Scripted::new(bulk, |_, _| crashes()));
+        let status = delivery.add(spec("a", &exporter, batches_of(5_000))).await.unwrap();
+        world.append(100_000).await;
+        until("it is called sick", || status.state().kind == StateKind::Misconfigured).await;
+        tokio::time::sleep(Duration::from_secs(3 * 3600)).await;
+        assert_eq!((status.dead(), status.delivered(), status.waiting_events()), (0, 0, 100_000));
+        assert!(status.state().reason.unwrap().contains("trap"));
+        let calls = exporter.calls().len();
+        assert!(calls < 200, "probes slow down: {calls} calls");
+        tokio::time::sleep(Duration::from_secs(301)).await;
+        assert!(exporter.calls().len() > calls, "one batch probes");
+        exporter.rescript(|_, _| Does::Delivers);
+        until("all is delivered", || status.waiting_events() == 0).await;
+        assert_eq!((status.dead(), status.state().kind), (0, StateKind::Running));
+        assert_eq!(exporter.once().len(), 100_000);
+        assert_conserved(&world, &[status]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn exactly_the_one_poison_among_10_000_is_condemned_and_everything_else_delivered_once() {
+    for (bulk, poison) in [(true, 1), (true, 4_321), (true, 10_000), (false, 1), (false, 7_777), (false, 9_999)] {
+        for crash in [true, false] {
+            let world = World::new();
+            let delivery = world.deliver().await;
+            let exporter = Arc::new(Scripted::new(bulk, move |batch, _| match numbers(batch).contains(&poison) {
+                true if crash => crashes(),
+                true => rejects(),
+                false => Does::Delivers,
+            }));
+            let status = delivery.add(spec("a", &exporter, batches_of(1_000))).await.unwrap();
+            world.append(10_000).await;
+            until("all is settled", || status.waiting_events() == 0).await;
+            assert_eq!(world.dead("a").await.into_keys().collect::<Vec<_>>(), [poison]);
+            let delivered = exporter.once();
+            assert_eq!(delivered.len(), 9_999);
+            assert!(!delivered.contains(&poison));
+            assert_eq!((status.dead(), status.delivered()), (1, 9_999));
+            assert_conserved(&world, &[status]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_poison_waits_until_a_later_event_proves_the_exporter_well() {
+    let world = World::new();
+    let delivery = world.deliver().await;
+    let exporter = Arc::new(Scripted::new(true, |batch, _| if numbers(batch).contains(&1) { rejects() } else { Does::Delivers }));
+    let status = delivery.add(spec("a", &exporter, batches_of(10))).await.unwrap();
+    world.append(1).await;
+    until("nothing proves it", || status.state().kind == StateKind::Misconfigured).await;
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    assert_eq!((status.dead(), status.waiting_events()), (0, 1));
+    world.append(1).await;
+    until("both are settled", || status.waiting_events() == 0).await;
+    assert_eq!((status.dead(), status.delivered()), (1, 1));
+    assert_eq!(exporter.once().into_iter().collect::<Vec<_>>(), [2]);
+    assert_conserved(&world, &[status]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn poison_that_is_not_rare_is_not_believed() {
+    let world = World::new();
+    let delivery = world.deliver().await;
+    let exporter =
+        Arc::new(Scripted::new(true, |batch, _| if numbers(batch).iter().any(|n| n % 4 == 0) { rejects() } else { Does::Delivers }));
+    let status = delivery.add(spec("a", &exporter, batches_of(100))).await.unwrap();
+    world.append(1_000).await;
+    until("it is called sick", || status.state().kind == StateKind::Misconfigured).await;
+    tokio::time::sleep(Duration::from_secs(7_200)).await;
+    assert_eq!(status.state().kind, StateKind::Misconfigured);
+    assert!(status.state().reason.unwrap().contains("1 in 100"));
+    let record = world.ledger.consumers().remove(0);
+    let condemned = status.dead() as usize + record.plan.as_ref().map_or(0, |plan| plan.condemned.len());
+    assert!(condemned <= 10, "{condemned}");
+    assert!(status.waiting_events() > 900);
+    exporter.rescript(|_, _| Does::Delivers);
+    until("all is settled", || status.waiting_events() == 0).await;
+    assert_eq!(exporter.once().len() + condemned, 1_000);
+    assert_conserved(&world, &[status]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_the_destination_names_are_condemned_however_many_there_are() {
+    let world = World::new();
+    let delivery = world.deliver().await;
+    let exporter = Arc::new(Scripted::new(true, |batch, _| {
+        let named = numbers(batch).into_iter().zip(0..).filter(|(number, _)| number % 2 == 0);
+        let rejected: Vec<_> = named.map(|(number, index)| RejectedEvent { index, reason: format!("no {number}") }).collect();
+        Does::Fails(ExportError::Partial { retry: Vec::new(), rejected, after: None })
+    }));
+    let status = delivery.add(spec("a", &exporter, batches_of(100))).await.unwrap();
+    world.append(1_000).await;
+    until("all is settled", || status.waiting_events() == 0).await;
+    let dead = world.dead("a").await;
+    assert_eq!(dead.len(), 500);
+    assert!(dead.iter().all(|(number, reason)| number % 2 == 0 && *reason == format!("no {number}")));
+    assert_eq!(exporter.once().len(), 500);
+    assert_eq!(exporter.calls().len(), 10);
+    assert_eq!((status.dead(), status.delivered(), status.state().kind), (500, 500, StateKind::Running));
+    assert_conserved(&world, &[status]);
+}

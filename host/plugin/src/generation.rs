@@ -1,0 +1,94 @@
+//! One implementation of a plugin: a file's bytes, made runnable, with its instances.
+//!
+//! A [`Generation`] is immutable but for its pool. Replacing a plugin while it runs makes the next one beside this and swaps which one
+//! [`Slot`] holds: a call that has begun finishes on the generation it began with.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use flagpost_event::EventBatch;
+use flagpost_plugin_bindings::PluginPre;
+use flagpost_plugin_bindings::exports::flagpost::plugin::exporter::{Event, ExportError};
+use tokio::sync::Semaphore;
+use tokio::time::{Duration, Instant};
+
+use crate::cache::Digest;
+use crate::guest::{CallFailure, GuestState, Instance, Shared};
+use crate::world::Shape;
+
+/// An instance that nobody called for this long gives its memory back.
+pub(crate) const MAX_IDLE: Duration = Duration::from_secs(300);
+
+/// A runnable implementation.
+pub(crate) struct Generation {
+    /// Counts implementations of this plugin, from 1.
+    pub(crate) number: u64,
+    pub(crate) digest: Digest,
+    pub(crate) shape: Shape,
+    pub(crate) bulk: bool,
+    pre: PluginPre<GuestState>,
+    shared: Arc<Shared>,
+    /// One permit per instance that may run.
+    running: Semaphore,
+    idle: Mutex<Vec<Instance>>,
+}
+
+impl Generation {
+    /// Tries the component: makes an instance (imports and exports are only type-checked then) and asks `is-bulk`. The instance stays,
+    /// warm.
+    pub(crate) async fn try_out(
+        number: u64,
+        digest: Digest,
+        shape: Shape,
+        pre: PluginPre<GuestState>,
+        shared: Arc<Shared>,
+    ) -> Result<Self, CallFailure> {
+        let mut instance = Instance::start(&pre, &shared).await?;
+        let bulk = instance.is_bulk().await?;
+        let running = Semaphore::new(shared.spec.limits.instances);
+        Ok(Generation { number, digest, shape, bulk, pre, shared, running, idle: Mutex::new(vec![instance]) })
+    }
+
+    /// Gives the batch, read as `events`, to a warm instance, or to a new one. An instance that failed, or is worn, is not used again.
+    pub(crate) async fn export(&self, batch: &EventBatch, events: &[Event]) -> Result<Result<(), ExportError>, CallFailure> {
+        let _permit = self.running.acquire().await.map_err(|_| CallFailure::Start { reason: "the plugin is closed".to_owned() })?;
+        let warm = self.idle().pop();
+        let mut instance = match warm {
+            Some(instance) => instance,
+            None => Instance::start(&self.pre, &self.shared).await?,
+        };
+        let answer = instance.export(batch, events).await?;
+        if !instance.is_worn() {
+            self.idle().push(instance);
+        }
+        Ok(answer)
+    }
+
+    /// Drops instances that have been idle for [`MAX_IDLE`].
+    pub(crate) fn drop_idle(&self, now: Instant) {
+        self.idle().retain(|instance| now.saturating_duration_since(instance.idle_since) < MAX_IDLE);
+    }
+
+    /// No further calls; the instances go.
+    pub(crate) fn close(&self) {
+        self.running.close();
+        self.idle().clear();
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Instance>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Holds the generation that calls go to: the one place where a replacement takes over.
+#[derive(Default)]
+pub(crate) struct Slot(RwLock<Option<Arc<Generation>>>);
+
+impl Slot {
+    pub(crate) fn current(&self) -> Option<Arc<Generation>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn install(&self, generation: Option<Arc<Generation>>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = generation;
+    }
+}

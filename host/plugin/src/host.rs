@@ -1,0 +1,189 @@
+//! The host: one engine, one linker, one compiler and one cache for all plugins.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use flagpost_event::{Clock, SystemClock};
+use wasmtime::Engine;
+use wasmtime::component::{Component, Linker};
+
+use crate::cache::{Cache, CacheError, Digest};
+use crate::compile::{CompileError, CompileQueue};
+use crate::engine::{self, TickerGuard};
+use crate::guest::{self, GuestState, Shared};
+use crate::outbound::{Outbound, Resolver, SystemResolver};
+use crate::policy::Policy;
+use crate::stats::{Counters, Peak};
+use crate::text::bytes as readable;
+use crate::{PluginSpec, SpecError, SpecProblem, WasmExporter};
+
+/// What a host needs.
+#[derive(Debug)]
+pub struct HostOptions {
+    /// Where compiled artefacts are kept: `<buffer.path>/cache`. Made with mode 0700; one that others may write to is refused.
+    pub cache_dir: PathBuf,
+    /// Who compiles.
+    pub compiler: Compiler,
+    /// Bytes that the memory limits of all plugins together may reach.
+    pub memory_budget: u64,
+    /// Runs guests and the tasks around them.
+    pub runtime: tokio::runtime::Handle,
+    /// Wall time for guests.
+    pub clock: Arc<dyn Clock>,
+    /// Where names in guests' requests are looked up.
+    pub resolver: Arc<dyn Resolver>,
+}
+
+impl HostOptions {
+    /// Options with no limit on memory, the system's clock and the system's resolver.
+    pub fn new(cache_dir: impl Into<PathBuf>, compiler: Compiler, runtime: tokio::runtime::Handle) -> Self {
+        HostOptions {
+            cache_dir: cache_dir.into(),
+            compiler,
+            memory_budget: u64::MAX,
+            runtime,
+            clock: Arc::new(SystemClock),
+            resolver: Arc::new(SystemResolver),
+        }
+    }
+}
+
+/// Who turns WebAssembly into machine code.
+#[derive(Clone, Debug)]
+pub enum Compiler {
+    /// A child process of this program, run as `<program> plugin compile <in.wasm> <out.cwasm>`: a hostile file costs the child, not the
+    /// relay.
+    Child(PathBuf),
+    /// This process, on a blocking thread. For tests and embedders without the program.
+    InProcess,
+}
+
+/// All plugins of a relay.
+pub struct PluginHost {
+    engine: Engine,
+    linker: Linker<GuestState>,
+    cache: Arc<Cache>,
+    queue: CompileQueue,
+    options: HostOptions,
+    /// Bytes of the memory budget given out.
+    memory: AtomicU64,
+    _ticker: Arc<TickerGuard>,
+}
+
+impl fmt::Debug for PluginHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PluginHost").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// The host could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The engine does not run on this machine.
+    #[error("the WebAssembly engine does not start: {0}")]
+    Engine(String),
+    /// The cache directory cannot be used.
+    #[error("the cache of compiled plugins cannot be used")]
+    Cache(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No thread for the ticker.
+    #[error("the plugin host cannot start a thread")]
+    Thread(#[source] std::io::Error),
+}
+
+impl From<CacheError> for HostError {
+    fn from(why: CacheError) -> Self {
+        HostError::Cache(Box::new(why))
+    }
+}
+
+impl PluginHost {
+    /// Starts the engine and opens the cache. Makes the cache's directory and key.
+    ///
+    /// # Errors
+    ///
+    /// The engine does not run here, or the cache directory cannot be made private.
+    pub fn start(options: HostOptions) -> Result<Arc<PluginHost>, HostError> {
+        let of_engine = |why: wasmtime::Error| HostError::Engine(format!("{why:#}"));
+        let engine = engine::runner().map_err(of_engine)?;
+        let linker = guest::linker(&engine).map_err(of_engine)?;
+        let cache = Arc::new(Cache::open(&options.cache_dir, &engine)?);
+        let ticker = engine::start_ticker(&engine).map_err(HostError::Thread)?;
+        let queue = CompileQueue::new(options.compiler.clone());
+        Ok(Arc::new(PluginHost { engine, linker, cache, queue, options, memory: AtomicU64::new(0), _ticker: ticker }))
+    }
+
+    /// Begins to load a plugin and returns at once; [`Exporter::readiness`](flagpost_exporter::Exporter::readiness) says how it goes.
+    ///
+    /// # Errors
+    ///
+    /// The configuration is wrong, or the memory limits exceed the budget. What is wrong with the *file* is no error here but a state.
+    pub fn load(self: &Arc<Self>, spec: PluginSpec) -> Result<Arc<WasmExporter>, SpecError> {
+        let mut problems = spec.problems();
+        if problems.is_empty() {
+            problems.extend(self.reserve(&spec));
+        }
+        let rules = spec.allowed_hosts.iter().filter_map(|text| text.parse().ok()).collect();
+        if !problems.is_empty() {
+            return Err(SpecError { name: spec.name, problems });
+        }
+        let counters = Arc::new(Counters::default());
+        let policy = Policy::new(rules, spec.allowed_networks.clone());
+        let outbound = Outbound::new(&spec.name, policy, Arc::clone(&self.options.resolver), Arc::clone(&counters));
+        let config = if spec.config.is_null() { "{}".to_owned() } else { spec.config.to_string() };
+        let (clock, memory_peak) = (Arc::clone(&self.options.clock), Peak::default());
+        let shared = Arc::new(Shared { spec, config, counters, memory_peak, outbound, clock });
+        Ok(WasmExporter::spawn(Arc::clone(self), shared))
+    }
+
+    fn reserve(&self, spec: &PluginSpec) -> Option<SpecProblem> {
+        let (wanted, budget) = (spec.memory(), self.options.memory_budget);
+        let add = |given: u64| given.checked_add(wanted).filter(|sum| *sum <= budget);
+        let given = self.memory.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).err()?;
+        Some(SpecProblem {
+            key: "limits.memory".to_owned(),
+            message: format!(
+                "{} for {} instance(s) of {}, beside the {} of the plugins before it, exceed the {} that all plugins may use; lower limits.memory",
+                readable(wanted),
+                spec.limits.instances,
+                readable(spec.limits.memory),
+                readable(given),
+                readable(budget),
+            ),
+        })
+    }
+
+    /// Gives a plugin's part of the memory budget back.
+    pub(crate) fn release(&self, spec: &PluginSpec) {
+        self.memory.fetch_sub(spec.memory(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn linker(&self) -> &Linker<GuestState> {
+        &self.linker
+    }
+
+    pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.options.runtime
+    }
+
+    /// The component from the cache, if it is there and genuine.
+    pub(crate) async fn cached(&self, digest: &Digest) -> Option<Component> {
+        let (cache, engine, digest) = (Arc::clone(&self.cache), self.engine.clone(), *digest);
+        tokio::task::spawn_blocking(move || cache.load(&engine, &digest)).await.ok().flatten()
+    }
+
+    pub(crate) async fn compile(&self, wasm: Vec<u8>) -> Result<Vec<u8>, CompileError> {
+        self.queue.compile(&self.engine, wasm, self.cache.dir().to_owned()).await
+    }
+
+    /// Loads what was just compiled, and keeps it.
+    pub(crate) async fn keep(&self, digest: Digest, artefact: Vec<u8>) -> wasmtime::Result<Component> {
+        let (cache, engine) = (Arc::clone(&self.cache), self.engine.clone());
+        tokio::task::spawn_blocking(move || cache.take(&engine, &digest, &artefact)).await?
+    }
+}

@@ -1,0 +1,102 @@
+//! From a file to a generation: read, pin, recognise, compile or take from the cache, try out.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use flagpost_plugin_bindings::PluginPre;
+
+use crate::cache::Digest;
+use crate::compile::{CompileError, MAX_INPUT};
+use crate::generation::Generation;
+use crate::guest::{MAX_REASON, Shared, printable};
+use crate::host::PluginHost;
+use crate::text::{bytes as readable, cut};
+use crate::world;
+
+/// What identifies a version of a file without reading it. `None`: it is not there.
+pub(crate) type Stamp = Option<(u64, Option<SystemTime>)>;
+
+/// The file's stamp now.
+pub(crate) async fn stamp(path: &Path) -> Stamp {
+    let facts = tokio::fs::metadata(path).await.ok()?;
+    Some((facts.len(), facts.modified().ok()))
+}
+
+/// A plugin's file cannot run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LoadError {
+    pub(crate) reason: String,
+    /// The fault is the host's: the same file may load a little later.
+    pub(crate) again: bool,
+}
+
+/// The file's bytes.
+pub(crate) struct File {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) digest: Digest,
+}
+
+fn refused(path: &Path, why: impl std::fmt::Display) -> LoadError {
+    // Compilers quote names out of the file.
+    let why = cut(&printable(why.to_string().as_bytes()), MAX_REASON);
+    LoadError { reason: format!("{}: {why}", path.display()), again: false }
+}
+
+/// Reads the file and checks it against its pin.
+pub(crate) async fn read(shared: &Shared) -> Result<File, LoadError> {
+    let path = &shared.spec.path;
+    let facts = tokio::fs::metadata(path).await.map_err(|why| match why.kind() {
+        std::io::ErrorKind::NotFound => refused(path, "there is no such file; put the plugin there, it is loaded without a restart"),
+        _ => refused(path, format_args!("cannot be read: {why}")),
+    })?;
+    if !facts.is_file() {
+        return Err(refused(path, "it is no file; expected a `.wasm` component"));
+    }
+    if facts.len() > MAX_INPUT {
+        return Err(refused(path, format_args!("it has {}, at most {} are loaded", readable(facts.len()), readable(MAX_INPUT))));
+    }
+    let (file, digest) = {
+        let path = path.clone();
+        let read = move || std::fs::read(&path).map(|bytes| (Digest::of(&bytes), bytes));
+        match tokio::task::spawn_blocking(read).await {
+            Ok(Ok((digest, bytes))) => (bytes, digest),
+            Ok(Err(why)) => return Err(refused(&shared.spec.path, format_args!("cannot be read: {why}"))),
+            Err(why) => return Err(LoadError { reason: why.to_string(), again: true }),
+        }
+    };
+    Ok(File { bytes: file, digest })
+}
+
+/// Makes the file's component run once.
+pub(crate) async fn prepare(host: &PluginHost, shared: &Arc<Shared>, file: File, number: u64) -> Result<Generation, LoadError> {
+    let path = &shared.spec.path;
+    let File { bytes, digest } = file;
+    if let Some(pin) = shared.spec.pin()
+        && pin != digest.hex()
+    {
+        return Err(refused(
+            path,
+            format_args!(
+                "its SHA-256 is {}, the configuration pins {pin} (key `sha256`); restore the pinned file, or pin the new one",
+                digest.hex()
+            ),
+        ));
+    }
+    world::sniff(&bytes).map_err(|why| refused(path, why))?;
+    let component = match host.cached(&digest).await {
+        Some(component) => component,
+        None => {
+            let artefact =
+                host.compile(bytes).await.map_err(|why| LoadError { again: matches!(why, CompileError::Host(_)), ..refused(path, why) })?;
+            host.keep(digest, artefact).await.map_err(|why| LoadError { again: true, ..refused(path, format_args!("{why:#}")) })?
+        }
+    };
+    let shape = world::recognise(host.engine(), &component).map_err(|why| refused(path, why))?;
+    let pre = host.linker().instantiate_pre(&component).and_then(PluginPre::new).map_err(|why| {
+        refused(path, format_args!("it does not fit this relay: {why:#}; this relay offers WASI 0.2, wasi:http and flagpost:plugin@0.1.0"))
+    })?;
+    Generation::try_out(number, digest, shape, pre, Arc::clone(shared))
+        .await
+        .map_err(|why| refused(path, format_args!("tried out, it {why}")))
+}

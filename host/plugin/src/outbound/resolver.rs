@@ -1,0 +1,63 @@
+//! Names into addresses, every one of which is judged.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use crate::policy::Policy;
+
+/// Where names are looked up. A parameter, so that tests decide what a name leads to.
+#[async_trait]
+pub trait Resolver: fmt::Debug + Send + Sync + 'static {
+    /// All addresses of a name, best first.
+    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>>;
+}
+
+/// The operating system's resolver.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemResolver;
+
+#[async_trait]
+impl Resolver for SystemResolver {
+    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        Ok(tokio::net::lookup_host((name, 0)).await?.map(|address| address.ip()).collect())
+    }
+}
+
+/// A resolver that returns only addresses that the policy lets the name lead to. The connection is made to what was judged: there is no
+/// second look-up that could answer otherwise (DNS rebinding).
+pub(super) struct CheckedResolver {
+    policy: Arc<Policy>,
+    resolver: Arc<dyn Resolver>,
+}
+
+impl CheckedResolver {
+    pub(super) fn new(policy: Arc<Policy>, resolver: Arc<dyn Resolver>) -> Self {
+        CheckedResolver { policy, resolver }
+    }
+}
+
+impl Resolve for CheckedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let (policy, resolver) = (Arc::clone(&self.policy), Arc::clone(&self.resolver));
+        Box::pin(async move {
+            let name = name.as_str();
+            let mut denial = None;
+            let mut good = Vec::new();
+            for address in resolver.resolve(name).await? {
+                match policy.check_address(name, address) {
+                    Ok(()) => good.push(SocketAddr::new(address, 0)),
+                    Err(why) => denial = Some(why),
+                }
+            }
+            match denial {
+                Some(why) if good.is_empty() => Err(why.into()),
+                _ => Ok(Box::new(good.into_iter()) as Addrs),
+            }
+        })
+    }
+}

@@ -1,0 +1,103 @@
+//! The interface `http`: one call, one request.
+
+use std::time::Duration;
+
+use flagpost_plugin_bindings::flagpost::plugin::http::{Body, Request, Response, SendError};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Uri};
+use tokio::time::Instant;
+use url::Url;
+
+use super::{MAX_RESPONSE_BYTES, Outbound, budget, denial_in, describe};
+use crate::text::cut;
+
+/// Headers that belong to the connection or that the host sets itself.
+const HOST_ONLY: [HeaderName; 9] = [
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::TE,
+    header::TRAILER,
+    header::PROXY_AUTHORIZATION,
+    header::PROXY_AUTHENTICATE,
+];
+
+impl Outbound {
+    /// Sends one request and reads the whole answer, cut at [`MAX_RESPONSE_BYTES`]. `deadline`: when the guest's call ends.
+    pub(crate) async fn send(&self, request: Request, deadline: Instant) -> Result<Response, SendError> {
+        let other = |text: String| SendError::Other(cut(&text, 1024));
+        let method = Method::from_bytes(request.method.to_ascii_uppercase().as_bytes())
+            .map_err(|_| other(format!("`{}` is no HTTP method", request.method)))?;
+        if method == Method::CONNECT {
+            return Err(other("CONNECT is not served".to_owned()));
+        }
+        let url = Url::parse(&request.url).map_err(|why| other(format!("the URL cannot be read: {why}")))?;
+        self.check(&method, &url).map_err(|denial| SendError::Denied(denial.to_string()))?;
+        let headers = headers(&request.headers).map_err(other)?;
+        // What the client makes of a URL is what goes out; one that it cannot carry is an error here, not a panic there.
+        url.as_str().parse::<Uri>().map_err(|why| other(format!("the URL cannot be sent: {why}")))?;
+
+        let asked = request.timeout_ms.map(|ms| Duration::from_millis(ms.into()));
+        let timeout = budget(deadline).min(asked.unwrap_or(Duration::MAX));
+        let turn = tokio::time::timeout(timeout, self.queue_up()).await;
+        let _turn = turn.ok().flatten().ok_or(SendError::Timeout)?;
+        let mut outgoing = self.client().map_err(other)?.request(method, url).headers(headers).timeout(timeout);
+        outgoing = match request.body {
+            Body::Empty => outgoing,
+            Body::Text(text) => outgoing.body(text),
+            Body::Bytes(bytes) => outgoing.body(bytes),
+        };
+        let response = outgoing.send().await.map_err(|why| self.failed(why))?;
+        self.read(response).await
+    }
+
+    async fn read(&self, mut response: reqwest::Response) -> Result<Response, SendError> {
+        let status = response.status().as_u16();
+        let headers = response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|why| self.failed(why))? {
+            let room = MAX_RESPONSE_BYTES - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if chunk.len() > room {
+                self.0.counters.http_truncated.one();
+                break;
+            }
+        }
+        let body = String::from_utf8(body).unwrap_or_else(|why| String::from_utf8_lossy(why.as_bytes()).into_owned());
+        Ok(Response { status, headers, body })
+    }
+
+    fn failed(&self, why: reqwest::Error) -> SendError {
+        if let Some(denial) = denial_in(&why) {
+            self.denied(denial);
+            return SendError::Denied(denial.to_string());
+        }
+        match (why.is_timeout(), why.is_connect()) {
+            (true, _) => SendError::Timeout,
+            (false, true) => SendError::Connect(describe(why)),
+            (false, false) => SendError::Other(describe(why)),
+        }
+    }
+}
+
+fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, String> {
+    let mut map = HeaderMap::with_capacity(pairs.len());
+    for (name, value) in pairs {
+        let shown = cut(name, 64);
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{shown}` is no header name"))?;
+        if HOST_ONLY.contains(&name) {
+            return Err(format!("the header `{shown}` is set by the host"));
+        }
+        // The value is not repeated: it may be a key.
+        let value = HeaderValue::from_str(value)
+            .map_err(|_| format!("the value of the header `{shown}` has characters that no header may have"))?;
+        map.append(name, value);
+    }
+    Ok(map)
+}

@@ -1,0 +1,202 @@
+//! What the configuration says about one plugin, and what is wrong with it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::engine::TICK;
+use crate::policy::HostRule;
+use crate::text::{bytes, cut};
+
+/// One custom exporter as configured: upstream has no such thing, the keys are ours.
+///
+/// Its `Debug` form shows no value of `config` and `env`: they may be secrets.
+#[derive(Clone, PartialEq)]
+pub struct PluginSpec {
+    /// The exporter's name; labels its log lines and errors.
+    pub name: String,
+    /// The component's file.
+    pub path: PathBuf,
+    /// `config:` as the guest reads it through the interface `config`: a JSON object, or null for none.
+    pub config: serde_json::Value,
+    /// Environment variables the guest sees. Nothing of the host's environment is inherited.
+    pub env: BTreeMap<String, String>,
+    /// Outbound HTTP granted: `[METHOD[,METHOD] ]scheme://host[:port]`. Empty: none.
+    pub allowed_hosts: Vec<String>,
+    /// Networks that names may resolve into although they are private.
+    pub allowed_networks: Vec<IpNet>,
+    /// What one instance may use.
+    pub limits: PluginLimits,
+    /// Hex SHA-256 the file must have.
+    pub sha256: Option<String>,
+    /// Most events per call. `None`: 1000 for bulk guests, 1 for streaming ones.
+    pub max_events_per_call: Option<usize>,
+}
+
+impl fmt::Debug for PluginSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<_> = self.config.as_object().map(|config| config.keys().collect()).unwrap_or_default();
+        f.debug_struct("PluginSpec")
+            .field("name", &self.name)
+            .field("path", &self.path)
+            .field("config", &keys)
+            .field("env", &self.env.keys().collect::<Vec<_>>())
+            .field("allowed_hosts", &self.allowed_hosts)
+            .field("allowed_networks", &self.allowed_networks)
+            .field("limits", &self.limits)
+            .field("sha256", &self.sha256)
+            .field("max_events_per_call", &self.max_events_per_call)
+            .finish()
+    }
+}
+
+impl PluginSpec {
+    /// A plugin at `path` with the defaults of every other key.
+    pub fn new(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        PluginSpec {
+            name: name.into(),
+            path: path.into(),
+            config: serde_json::Value::Null,
+            env: BTreeMap::new(),
+            allowed_hosts: Vec::new(),
+            allowed_networks: Vec::new(),
+            limits: PluginLimits::default(),
+            sha256: None,
+            max_events_per_call: None,
+        }
+    }
+
+    /// Everything wrong in the configuration of this plugin alone; needs no host and reads no file. `flagpost validate` prints it.
+    pub fn problems(&self) -> Vec<SpecProblem> {
+        let mut problems = Vec::new();
+        let mut problem = |key: String, message: String| problems.push(SpecProblem { key, message });
+        for (at, text) in self.allowed_hosts.iter().enumerate() {
+            if let Err(why) = text.parse::<HostRule>() {
+                problem(format!("allowedHosts[{at}]"), why.to_string());
+            }
+        }
+        for name in self.env.keys() {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                problem("env".to_owned(), format!("`{}` is no name of an environment variable", name.escape_default()));
+            }
+        }
+        if !(self.config.is_object() || self.config.is_null()) {
+            problem("config".to_owned(), "expected a map: plugins get it as a JSON object".to_owned());
+        }
+        if let Some(text) = &self.sha256
+            && parse_sha256(text).is_none()
+        {
+            problem("sha256".to_owned(), format!("`{}` is not 64 hex digits, as `sha256sum` prints them", cut(text, 80)));
+        }
+        if self.max_events_per_call == Some(0) {
+            problem("maxEventsPerCall".to_owned(), "0 events per call deliver nothing; expected 1 or more".to_owned());
+        }
+        for (key, message) in self.limits.problems() {
+            problem(format!("limits.{key}"), message);
+        }
+        problems
+    }
+
+    /// What all instances may use together, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.limits.memory.saturating_mul(self.limits.instances as u64)
+    }
+
+    /// The pinned digest in the form that digests are compared in.
+    pub(crate) fn pin(&self) -> Option<String> {
+        self.sha256.as_deref().and_then(parse_sha256)
+    }
+}
+
+/// 64 hex digits in lower case; a `sha256:` before them is how registries write it.
+fn parse_sha256(text: &str) -> Option<String> {
+    let digits = text.trim().strip_prefix("sha256:").unwrap_or(text.trim());
+    (digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| digits.to_ascii_lowercase())
+}
+
+/// What one plugin may use. A limit hit is a clear error and a counter, never a crash of the relay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginLimits {
+    /// Linear memory of one instance, in bytes.
+    pub memory: u64,
+    /// Wall time of one call, waiting for HTTP included.
+    pub timeout: Duration,
+    /// Time that guest code itself runs in one call, in steps of 10 ms.
+    pub cpu: Duration,
+    /// Instances kept warm.
+    pub instances: usize,
+}
+
+/// Smallest and largest sensible memory of an instance: a guest starts with 1 MiB of stack; 32-bit memories end at 4 GiB.
+const MEMORY: std::ops::RangeInclusive<u64> = 1 << 20..=4 << 30;
+
+/// An hour: longer calls are jobs, not exports.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// Instances of one plugin. Each has memory of its own.
+const MOST_INSTANCES: usize = 64;
+
+impl PluginLimits {
+    fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        if !MEMORY.contains(&self.memory) {
+            let (least, most) = (bytes(*MEMORY.start()), bytes(*MEMORY.end()));
+            problems.push(("memory", format!("{} is not between {least} and {most}", bytes(self.memory))));
+        }
+        for (key, value, least) in [("timeout", self.timeout, Duration::from_millis(1)), ("cpu", self.cpu, TICK)] {
+            if value < least || value > LONGEST {
+                problems.push((key, format!("{value:?} is not between {least:?} and {LONGEST:?}")));
+            }
+        }
+        if !(1..=MOST_INSTANCES).contains(&self.instances) {
+            problems.push(("instances", format!("{} is not between 1 and {MOST_INSTANCES}", self.instances)));
+        }
+        problems
+    }
+}
+
+impl Default for PluginLimits {
+    fn default() -> Self {
+        PluginLimits { memory: 128 << 20, timeout: Duration::from_secs(10), cpu: Duration::from_secs(2), instances: 1 }
+    }
+}
+
+/// One wrong value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpecProblem {
+    /// The key below the exporter: `allowedHosts[0]`, `limits.memory`.
+    pub key: String,
+    /// What is wrong and what to write instead.
+    pub message: String,
+}
+
+/// The configuration of a plugin is wrong; nothing was loaded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("exporter `{name}`: {}", listed(problems))]
+pub struct SpecError {
+    /// The exporter's name.
+    pub name: String,
+    /// Every problem there is.
+    pub problems: Vec<SpecProblem>,
+}
+
+fn listed(problems: &[SpecProblem]) -> String {
+    problems.iter().map(|problem| format!("{}: {}", problem.key, problem.message)).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_debug_form_shows_no_value_of_config_and_env() {
+        let mut spec = PluginSpec::new("acme", "acme.wasm");
+        spec.config = serde_json::json!({ "key": "secret-1" });
+        spec.env.insert("ACME_KEY".to_owned(), "secret-2".to_owned());
+        let text = format!("{spec:?}");
+        assert!(text.contains("ACME_KEY") && !text.contains("secret"), "{text}");
+    }
+}

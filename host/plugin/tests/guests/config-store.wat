@@ -1,0 +1,62 @@
+;; Asks `wasi:config/store` for the key "region" and answers with a `rejected` that holds its value.
+(component
+  (type $events-type (instance
+    (type $feature-record (record
+      (field "kind" string) (field "context-kind" string) (field "user-key" string) (field "creation-date" s64) (field "key" string)
+      (field "variation" string) (field "value-json" string) (field "default" bool) (field "version" string) (field "source" string)
+      (field "metadata-json" (option string))))
+    (export "feature-event" (type $feature (eq $feature-record)))
+    (type $tracking-record (record
+      (field "kind" string) (field "context-kind" string) (field "user-key" string) (field "creation-date" s64) (field "key" string)
+      (field "evaluation-context-json" string) (field "tracking-event-details-json" string)))
+    (export "tracking-event" (type $tracking (eq $tracking-record)))
+    (type $event-variant (variant (case "feature" $feature) (case "tracking" $tracking)))
+    (export "event" (type (eq $event-variant)))
+    (type $later-record (record (field "reason" string) (field "after-ms" (option u32))))
+    (export "retry-later" (type $later (eq $later-record)))
+    (type $rejected-record (record (field "index" u32) (field "reason" string)))
+    (export "rejected-event" (type $rejected (eq $rejected-record)))
+    (type $partial-record (record (field "retry" (list u32)) (field "rejected" (list $rejected)) (field "after-ms" (option u32))))
+    (export "partial-failure" (type $partial (eq $partial-record)))
+    (type $error-variant (variant
+      (case "retryable" $later) (case "rejected" string) (case "partial" $partial) (case "misconfigured" string)))
+    (export "export-error" (type (eq $error-variant)))))
+  (import "flagpost:plugin/events@0.1.0" (instance $events (type $events-type)))
+  (alias export $events "event" (type $event))
+  (alias export $events "export-error" (type $export-error))
+  (import "wasi:config/store@0.2.0-rc.1" (instance $store
+    (type $error-variant (variant (case "upstream" string) (case "io" string)))
+    (export "error" (type $error (eq $error-variant)))
+    (export "get" (func (param "key" string) (result (result (option string) (error $error)))))))
+
+  (core module $libc
+    (memory (export "memory") 2)
+    (global $top (mut i32) (i32.const 4096))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+      (local $at i32)
+      (local.set $at (i32.and (i32.add (global.get $top) (i32.const 7)) (i32.const -8)))
+      (global.set $top (i32.add (local.get $at) (local.get 3)))
+      (local.get $at)))
+  (core instance $libc (instantiate $libc))
+  (core func $get (canon lower (func $store "get") (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
+  (core module $module
+    (import "libc" "memory" (memory 2))
+    (import "config" "get" (func $get (param i32 i32 i32)))
+    (data (i32.const 0) "region")
+    (func (export "is-bulk") (result i32) (i32.const 1))
+    (func (export "export") (param i32 i32) (result i32)
+      (call $get (i32.const 0) (i32.const 6) (i32.const 2048))
+      ;; result::ok(option::some(string at 2056)) or a trap; then err(rejected(the same string)).
+      (if (i32.load8_u (i32.const 2048)) (then unreachable))
+      (if (i32.eqz (i32.load8_u (i32.const 2052))) (then unreachable))
+      (i32.store8 (i32.const 1024) (i32.const 1))
+      (i32.store8 (i32.const 1028) (i32.const 1))
+      (i64.store (i32.const 1032) (i64.load (i32.const 2056)))
+      (i32.const 1024)))
+  (core instance $config (export "get" (func $get)))
+  (core instance $instance (instantiate $module (with "libc" (instance $libc)) (with "config" (instance $config))))
+  (func $export (param "events" (list $event)) (result (result (error $export-error)))
+    (canon lift (core func $instance "export") (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
+  (func $is-bulk (result bool) (canon lift (core func $instance "is-bulk")))
+  (instance $exporter (export "export" (func $export)) (export "is-bulk" (func $is-bulk)))
+  (export "flagpost:plugin/exporter@0.1.0" (instance $exporter)))

@@ -1,0 +1,192 @@
+//! The command line.
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use flagpost_event::StreamName;
+
+use crate::config::{self, Loaded, Located, Sources, Target};
+
+mod run;
+mod spool;
+
+/// A relay for the evaluation data of feature flags: collects events, keeps them on disk, delivers them to every exporter.
+#[derive(Debug, Parser)]
+#[command(name = "flagpost", version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    /// The configuration file; without it goff-proxy.{yaml,json,yml} is looked for in ./, /goff/ and /etc/opt/goff/.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Reports everything that is wrong with a configuration, and starts nothing.
+    Validate {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Looks into a store of events, also a damaged one.
+    Spool {
+        #[command(subcommand)]
+        command: SpoolCommand,
+    },
+    /// Works on plugins.
+    #[command(hide = true)]
+    Plugin {
+        #[command(subcommand)]
+        command: PluginCommand,
+    },
+    /// Prints the version.
+    Version,
+}
+
+#[derive(Debug, Subcommand)]
+enum SpoolCommand {
+    /// Reads every block and says what is there and what is damaged.
+    Check {
+        #[command(flatten)]
+        store: StoreArguments,
+    },
+    /// Prints every event that can be read, as JSON lines.
+    Export {
+        #[command(flatten)]
+        store: StoreArguments,
+        /// Only this stream's, `default/feature`.
+        #[arg(long)]
+        stream: Option<StreamName>,
+    },
+}
+
+/// Which store.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct StoreArguments {
+    /// The store's directory (`buffer.path`).
+    path: Option<PathBuf>,
+    /// The configuration that names it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum PluginCommand {
+    /// Compiles a component; the relay runs this as a child of its own.
+    Compile {
+        /// The component.
+        input: OsString,
+        /// Where the machine code goes.
+        output: OsString,
+    },
+}
+
+/// The program. Exit codes: 0 done, 1 wrong configuration or failure, 2 wrong command line, 130 and 143 ended by a second signal.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.command {
+        None => run::run(arguments.config.as_deref()),
+        Some(Command::Validate { config }) => validate(config.or(arguments.config).as_deref()),
+        Some(Command::Spool { command }) => spool(command),
+        Some(Command::Plugin { command: PluginCommand::Compile { input, output } }) => flagpost_plugin::compile_main([input, output]),
+        Some(Command::Version) => {
+            say(concat!("flagpost ", env!("CARGO_PKG_VERSION")));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn validate(file: Option<&Path>) -> ExitCode {
+    match load(file) {
+        Ok((file, loaded)) => {
+            for warning in &loaded.warnings {
+                complain(warning.in_file(&file));
+            }
+            let count = loaded.config.exporters.len();
+            say(format_args!("{}: valid, {count} exporter{}", file.display(), if count == 1 { "" } else { "s" }));
+            for exporter in &loaded.config.exporters {
+                say(format_args!("  {} ({})", exporter.identity.exporter, exporter.kind));
+                if let Target::Wasm(spec) = &exporter.target
+                    && !spec.path.is_file()
+                {
+                    complain(format_args!(
+                        "{}: warning: the plugin `{}` is not there: the exporter keeps its events until it is",
+                        file.display(),
+                        spec.path.display()
+                    ));
+                }
+            }
+            ExitCode::SUCCESS
+        }
+        Err(code) => code,
+    }
+}
+
+/// Finds and reads the configuration; what is wrong with it has been printed.
+fn load(named: Option<&Path>) -> Result<(PathBuf, Loaded), ExitCode> {
+    let file = match config::locate(named, Path::is_file) {
+        Located::File(file) => file,
+        Located::Format(file) => {
+            complain(format_args!("{}: TOML is not read yet; write the configuration as YAML or JSON", file.display()));
+            return Err(ExitCode::FAILURE);
+        }
+        Located::Nothing(looked_for) => {
+            complain("there is no configuration; name one with `--config FILE`. These were looked for:");
+            for path in looked_for {
+                complain(format_args!("  {}", path.display()));
+            }
+            return Err(ExitCode::FAILURE);
+        }
+    };
+    crate::tls::install();
+    match config::load(&file, &Sources::system()) {
+        Ok(loaded) => Ok((file, loaded)),
+        Err(error) => {
+            complain(error);
+            Err(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn spool(command: SpoolCommand) -> ExitCode {
+    let (SpoolCommand::Check { store } | SpoolCommand::Export { store, .. }) = &command;
+    let path = match (&store.path, &store.config) {
+        (Some(path), _) => path.clone(),
+        (None, config) => match load(config.as_deref()) {
+            Ok((_, loaded)) => loaded.config.buffer.path,
+            Err(code) => return code,
+        },
+    };
+    match command {
+        SpoolCommand::Check { .. } => spool::check(&path),
+        SpoolCommand::Export { stream, .. } => spool::export(&path, stream.as_ref()),
+    }
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+/// A line on standard output. Nobody may be reading: that is no failure.
+fn say(line: impl Display) {
+    drop(writeln!(std::io::stdout(), "{line}"));
+}
+
+/// A line on standard error.
+fn complain(line: impl Display) {
+    drop(writeln!(std::io::stderr(), "{line}"));
+}

@@ -1,0 +1,89 @@
+//! `flagpost --config F`: from start to end.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{chain, complain, load};
+use crate::{Relay, StartError, logging};
+
+/// Starts the relay and ends it at the first SIGTERM or SIGINT; a second one ends the process at once.
+pub(crate) fn run(file: Option<&Path>) -> ExitCode {
+    let (file, loaded) = match load(file) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    logging::init(loaded.config.log_level, loaded.config.log_format);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %file.display(), "flagpost starts");
+    for warning in &loaded.warnings {
+        tracing::warn!("{}", warning.in_file(&file));
+    }
+    match serve(loaded.config) {
+        Ok(code) => code,
+        Err(error) => {
+            let wrong_configuration = matches!(error.downcast_ref::<StartError>(), Some(StartError::Config(_)));
+            if wrong_configuration {
+                complain(error);
+            } else {
+                tracing::error!("{}", chain(error.as_ref()));
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(config: crate::config::Config) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the system gives no runtime")?;
+    let ended = runtime.block_on(async {
+        let mut signals = Signals::listen().context("signals cannot be listened to")?;
+        let program = std::env::current_exe().context("the program's own path cannot be found")?;
+        let relay = tokio::select! {
+            relay = Relay::builder().config(config).compile_with(program).listen().start() => relay?,
+            code = signals.next() => {
+                tracing::info!("ended before it had started");
+                return Ok(ExitCode::from(code));
+            }
+        };
+        if let Some(address) = relay.address() {
+            tracing::info!(%address, "listening");
+        }
+        let _first = signals.next().await;
+        tracing::info!("shutting down; a second signal ends the program at once");
+        let closing = relay.close();
+        let report = tokio::select! {
+            report = closing => report,
+            // At once means without ending anything, however long that would take.
+            code = signals.next() => std::process::exit(i32::from(code)),
+        };
+        for left in &report.unsent {
+            tracing::warn!(exporter = %left.identity.exporter, stream = %left.stream, events = left.events, "not sent in time; kept for the next start");
+        }
+        tracing::info!(in_time = report.in_time, "flagpost ended");
+        Ok(ExitCode::SUCCESS)
+    });
+    // A start that was given up may still wait for the store's lock on a thread.
+    runtime.shutdown_background();
+    ended
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Signals> {
+        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for one; the exit code that shells expect of a process it ended.
+    async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.terminate.recv() => 143,
+            _ = self.interrupt.recv() => 130,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! A configuration that holds: defaults applied, every value checked.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flagpost_delivery::Policy;
+use flagpost_event::EventKind;
+use flagpost_event::collect::CollectLimits;
+use flagpost_exporter::Exporter;
+use flagpost_plugin::PluginSpec;
+use flagpost_spool::Identity;
+use url::Url;
+
+use super::file::{BufferType, LogFormat, LogLevel};
+
+/// The flag set of everything that names none.
+pub const DEFAULT_FLAG_SET: &str = "default";
+
+/// What the relay runs with.
+#[derive(Debug)]
+pub struct Config {
+    /// Where it listens.
+    pub server: Server,
+    /// The relay that every other request is passed to; `None`: events are collected and exported only.
+    pub upstream: Option<Upstream>,
+    /// `plugins.required`: a plugin that cannot run ends the program at start.
+    pub plugins_required: bool,
+    /// Where events are kept.
+    pub buffer: Buffer,
+    /// What a request may carry and how long it may take.
+    pub collector: Collector,
+    /// How long exporters may take to send what waits at the end.
+    pub shutdown_timeout: Duration,
+    /// What is logged.
+    pub log_level: LogLevel,
+    /// How it is logged.
+    pub log_format: LogFormat,
+    /// The destinations, in the file's order.
+    pub exporters: Vec<ExporterConfig>,
+}
+
+impl Config {
+    /// Keeps events elsewhere than the file says.
+    pub(crate) fn set_buffer(&mut self, kind: BufferType, path: Option<PathBuf>, max_bytes: Option<u64>) {
+        if kind != self.buffer.kind || max_bytes.is_some() {
+            self.buffer.max_bytes = max_bytes.unwrap_or(super::default_max_bytes(kind));
+        }
+        self.buffer.kind = kind;
+        self.buffer.path = path.unwrap_or_else(|| std::mem::take(&mut self.buffer.path));
+    }
+}
+
+/// `server`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// `server.host`, default 0.0.0.0.
+    pub host: String,
+    /// `server.port`, default 1031; 0 lets the system choose.
+    pub port: u16,
+}
+
+/// `upstream`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// `upstream.url`; its path goes in front of each request's.
+    pub url: Url,
+    /// `upstream.connectTimeout`, default 5 s.
+    pub connect_timeout: Duration,
+}
+
+/// `buffer`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Buffer {
+    /// `buffer.type`.
+    pub kind: BufferType,
+    /// `buffer.path`, absolute or relative to the working directory; memory buffers keep only compiled plugins there.
+    pub path: PathBuf,
+    /// `buffer.maxBytes`, default 4 GiB (memory: 256 MiB).
+    pub max_bytes: u64,
+    /// `buffer.minFree`, default 512 MiB: below it requests are refused.
+    pub min_free: u64,
+    /// `buffer.lockTimeout`, default 30 s.
+    pub lock_timeout: Duration,
+    /// `buffer.keepRemoved`, default 24 h.
+    pub keep_removed: Duration,
+}
+
+/// `collector`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Collector {
+    /// `collector.maxBody`: bytes of a request's body as sent.
+    pub max_body: usize,
+    /// `collector.maxInflated`: bytes of a compressed body after decompression.
+    pub max_inflated: usize,
+    /// What the decoded request may hold.
+    pub limits: CollectLimits,
+    /// `collector.headerTimeout`: time for a request's head, idle time between requests included.
+    pub header_timeout: Duration,
+    /// `collector.bodyTimeout`: time for a request's body.
+    pub body_timeout: Duration,
+    /// `collector.maxConnections`: connections at the same time.
+    pub max_connections: usize,
+}
+
+/// One destination.
+#[derive(Clone, Debug)]
+pub struct ExporterConfig {
+    /// What its cursors belong to.
+    pub identity: Identity,
+    /// `kind`.
+    pub kind: String,
+    /// `eventType`: the streams it reads.
+    pub events: Vec<EventKind>,
+    /// How it is served.
+    pub policy: Policy,
+    /// Where events go.
+    pub target: Target,
+}
+
+/// Where an exporter's events go.
+#[derive(Clone)]
+pub enum Target {
+    /// A built-in kind, or an embedding program's own type.
+    Native(Arc<dyn Exporter>),
+    /// `kind: wasm`.
+    Wasm(Box<PluginSpec>),
+}
+
+impl Target {
+    /// The same target; a plugin's log lines carry `name`.
+    pub(crate) fn named(mut self, name: &str) -> Target {
+        if let Target::Wasm(spec) = &mut self {
+            name.clone_into(&mut spec.name);
+        }
+        self
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Native(_) => f.write_str("Native"),
+            Target::Wasm(spec) => write!(f, "Wasm({})", spec.path.display()),
+        }
+    }
+}

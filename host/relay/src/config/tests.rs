@@ -1,0 +1,203 @@
+//! Whole files: what they become, and what is said about them.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use flagpost_exporter::BuildContext;
+
+use super::*;
+
+fn read(text: &str) -> Result<Loaded, Vec<Problem>> {
+    let vars: HashMap<&str, &str> = HashMap::from([("PORT", "8080"), ("REGION", "eu"), ("STATE_DIRECTORY", "/run/state:/other")]);
+    let sources = Sources { env: &move |name| vars.get(name).map(|value| (*value).to_owned()), build: BuildContext::system() };
+    from_text(text, Path::new("/etc/flagpost"), &sources)
+}
+
+fn problems(text: &str) -> Vec<String> {
+    match read(text) {
+        Ok(loaded) => loaded.warnings,
+        Err(problems) => problems,
+    }
+    .iter()
+    .map(ToString::to_string)
+    .collect()
+}
+
+#[test]
+fn an_empty_file_is_the_defaults() {
+    let config = read("").unwrap().config;
+    assert_eq!(config.server, Server { host: "0.0.0.0".to_owned(), port: 1031 });
+    assert_eq!(config.buffer.kind, BufferType::Disk);
+    assert_eq!(config.buffer.path, Path::new("/run/state"));
+    assert_eq!((config.buffer.max_bytes, config.buffer.min_free), (4 << 30, 512 << 20));
+    assert_eq!((config.buffer.lock_timeout, config.buffer.keep_removed), (Duration::from_secs(30), Duration::from_secs(86_400)));
+    assert_eq!((config.collector.max_body, config.collector.max_inflated), (32 << 20, 128 << 20));
+    assert_eq!(config.collector.limits, CollectLimits::default());
+    assert!(config.exporters.is_empty() && config.upstream.is_none() && !config.plugins_required);
+}
+
+#[test]
+fn ten_mistakes_in_one_file_are_all_said_with_line_path_and_fix() {
+    let text = "server:
+  port: eighty
+  hosst: 127.0.0.1
+upstream: { url: relay:1031 }
+buffer:
+  maxBytes: 4 gigs
+  lockTimeout: 30
+logLevel: loud
+exporters:
+  - kind: wasm
+    path: a.wasm
+    flushIntervall: 5
+    limits: { memory: -1, timeout: '${UNSET}' }
+  - kind: wasm
+    path: a.wasm
+    whenFull: explode
+  - kind: fil
+  - kind: s3
+    bucket: b
+  - 7
+authorizedKeys: { admin: [k] }
+";
+    let expected = [
+        "2: server.port: expected a whole number, found `eighty`",
+        "3: server.hosst: unknown key; did you mean `host`?",
+        "4: upstream.url: expected an `http` or `https` URL; write it like `http://relay:1031`",
+        "6: buffer.maxBytes: expected a size; write bytes as a whole number or with a unit: 512KiB, 64MiB, 4GiB, 10MB",
+        "7: buffer.lockTimeout: expected a duration, found `30` without a unit; write a number with a unit: 500ms, 30s, 5m, 24h",
+        "8: logLevel: unrecognized level: \"loud\"; use one of `debug`, `info`, `warn`, `error`",
+        "12: exporters[0].flushIntervall: unknown key; did you mean `flushInterval`?",
+        "13: exporters[0].limits.timeout: the environment variable `UNSET` is not set; set it, or write the value here",
+        "13: exporters[0].limits.memory: expected a size, found the negative number `-1`; write bytes as a whole number or with a unit: 512KiB, 64MiB, 4GiB, 10MB",
+        "14: exporters[1]: the same exporter as the one on line 10: both are `wasm-4b015509`, so their places in the log are one; give each a `name` of its own",
+        "16: exporters[1].whenFull: expected one of `drop-oldest`, `block`, found `explode`",
+        "17: exporters[2].kind: invalid exporter: kind \"fil\" is not supported; did you mean `file`?",
+        "18: exporters[3].kind: kind \"s3\" is not served yet; kinds that are served: `file`, `log`, `webhook`, `wasm`",
+        "20: exporters[4]: expected an exporter's keys, found `7`; write `- kind: file` and its keys",
+        "21: authorizedKeys: API keys are not served yet: the collector would be open to everyone; keep the keys in a proxy in front, and remove this key",
+    ];
+    assert_eq!(problems(text), expected);
+}
+
+#[test]
+fn upstreams_own_file_loads_with_one_line_more() {
+    let text = "
+listen: 1031
+pollingInterval: 1000
+startWithRetrieverError: false
+retriever:
+  kind: http
+  url: https://example.com/flags.yaml
+exporter:
+  kind: webhook
+  endpointUrl: http://collector.example
+notifier:
+  - kind: slack
+    slackWebhookUrl: x
+upstream: { url: 'http://relay:1031' }
+";
+    let found = problems(text);
+    let errors: Vec<&String> = found.iter().filter(|line| !line.contains("warning: ")).collect();
+    assert_eq!(errors, ["2: listen: upstream's deprecated key is not served; use `server.port`"], "aliases are served later");
+    assert!(
+        found
+            .iter()
+            .any(|line| line == "3: pollingInterval: warning: has no effect here: flags are evaluated by the relay behind `upstream.url`"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_retriever_needs_somebody_who_evaluates() {
+    let retriever = "retriever: { kind: file, path: flags.yaml }\n";
+    let two_ways = "this relay does not evaluate flags itself yet; set `upstream.url` to a relay that evaluates, or `evaluation: none` to only collect and export events";
+    assert!(problems(retriever).contains(&format!("1: retriever: {two_ways}")));
+    for way_out in ["upstream: { url: 'http://relay:1031' }\n", "evaluation: none\n"] {
+        assert!(read(&format!("{retriever}{way_out}")).is_ok(), "{way_out}");
+    }
+    let lambda = problems("server: { mode: lambda }\n");
+    assert!(lambda.iter().any(|line| line.contains("does not run as a lambda") && line.contains("`upstream.url`")), "{lambda:?}");
+}
+
+#[test]
+fn keys_are_found_in_any_case_and_private_ones_left_alone() {
+    let text = "
+SERVER: { Port: '8081' }
+X-notes: { anything: [1] }
+x-defaults: &d { flushinterval: 5000 }
+BUFFER: { maxbytes: 1GiB }
+exporters:
+  - { <<: *d, KIND: wasm, Path: a.wasm, x-why: 7, MAXEVENTINMEMORY: 10 }
+";
+    let config = read(text).unwrap().config;
+    assert_eq!((config.server.port, config.buffer.max_bytes), (8081, 1 << 30));
+    let policy = &config.exporters[0].policy;
+    assert_eq!((policy.flush_interval, policy.max_events), (Duration::from_secs(5), 10));
+    assert_eq!(policy.max_backlog, 1 << 30, "alone, an exporter has the whole buffer");
+    assert_eq!(
+        problems("server: { port: 1, Port: 2 }\n")[0],
+        "1: server.port: `Port` and `port` (line 1) are the same key; keep one of the two"
+    );
+}
+
+#[test]
+fn a_plugin_gets_what_the_file_says() {
+    let text = "
+pluginsDir: /opt/plugins
+exporters:
+  - kind: wasm
+    path: acme.wasm
+    name: acme
+    eventType: all
+    config: { endpoint: 'https://in.acme.dev/v1', batch: 3, deep: [true, null, { a: 1.5 }] }
+    allowedHosts: [ 'POST https://in.acme.dev' ]
+    allowedNetworks: [ 10.0.0.0/8 ]
+    env: { ACME_REGION: '${REGION}' }
+    limits: { memory: 64MiB, timeout: 5s, cpu: 500ms, instances: 2 }
+    maxEventsPerCall: 100
+    retry: { initial: 1s, max: 2m, maxElapsed: 0s }
+    maxBacklog: 1GiB
+    whenFull: block
+  - kind: wasm
+    path: other.wasm
+";
+    let config = read(text).unwrap().config;
+    let acme = &config.exporters[0];
+    let Target::Wasm(spec) = &acme.target else { panic!("a plugin") };
+    assert_eq!((spec.name.as_str(), spec.path.as_path()), ("acme", Path::new("/opt/plugins/acme.wasm")));
+    let settings = serde_json::json!({"endpoint": "https://in.acme.dev/v1", "batch": 3, "deep": [true, null, {"a": 1.5}]});
+    assert_eq!(spec.config, settings);
+    assert_eq!(spec.env["ACME_REGION"], "eu");
+    assert_eq!((spec.limits.memory, spec.limits.cpu, spec.limits.instances), (64 << 20, Duration::from_millis(500), 2));
+    assert_eq!((spec.max_events_per_call, acme.policy.max_events_per_call), (Some(100), Some(100)));
+    assert_eq!(acme.events, flagpost_event::EventKind::ALL);
+    assert_eq!((acme.policy.max_backlog, acme.policy.when_full), (1 << 30, flagpost_delivery::WhenFull::Block));
+    assert_eq!(acme.policy.retry.max_elapsed, None);
+    assert_eq!(config.exporters[1].policy.max_backlog, 2 << 30, "beside another, an exporter has half of the buffer");
+    assert_eq!(config.exporters[1].identity.exporter, "wasm-181a3c22");
+}
+
+#[test]
+fn a_variables_content_is_never_shown() {
+    let sources = Sources { env: &|_| Some("hunter2".to_owned()), build: BuildContext::system() };
+    let text = "server: { port: '${PASSWORD}' }\nlogLevel: '${A}'\nupstream: { url: '${B}' }\nbuffer: { type: '${C}', maxBytes: '${D}' }\n";
+    let problems = from_text(text, Path::new("."), &sources).unwrap_err();
+    assert_eq!(problems.len(), 5, "{problems:?}");
+    for problem in problems {
+        assert!(!problem.to_string().contains("hunter2"), "{problem}");
+    }
+}
+
+#[test]
+fn a_blocking_or_unknown_word_has_its_neighbours_named() {
+    let found = problems("exporters: [{ kind: wasm, path: a.wasm, eventType: features, secrets: { A: { env: A } } }]\n");
+    assert!(
+        found.iter().any(|line| line
+            .ends_with("exporters[0].eventType: expected one of `feature`, `tracking`, `all`, found `features`; did you mean `feature`?")),
+        "{found:?}"
+    );
+    assert!(found.iter().any(|line| line.contains("exporters[0].secrets: secrets of plugins are not served yet")), "{found:?}");
+}

@@ -1,0 +1,165 @@
+//! `POST /v1/data/collector`: upstream's observable behaviour (its handler, relay proxy v1.5x), with a durable log behind it.
+//!
+//! Exactly 200 with `{"ingestedContentCount":N}` once the events survive a crash: clients resend on anything else, most of them for
+//! ever, so one bad event never rejects its batch, and whatever is refused is refused before anything of it was taken.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use flagpost_event::collect::{CollectError, Collected, decode};
+use flagpost_spool::AppendError;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+
+use super::body::{ReadError, Reply};
+use super::inflate::{Encoding, InflateError, inflate};
+use super::{Door, body};
+
+/// Larger plain bodies are decoded off the threads that answer requests, in bytes.
+const BIG_BODY: usize = 256 << 10;
+/// The same for compressed bodies: a tenth of it is a usual ratio, and a bomb of this size is 4 MiB.
+const BIG_COMPRESSED_BODY: usize = 4 << 10;
+/// What upstream's errors begin with.
+const PREFIX: &str = "collectEvalData: invalid input data";
+
+/// Takes a request's events.
+pub(crate) async fn collect<B>(door: &Door, request: Request<B>) -> Response<Reply>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let started = Instant::now();
+    let response = match taken(door, request).await {
+        Ok(count) => accepted(count),
+        Err(refusal) => refusal.into_response(),
+    };
+    door.intake.stats().count_request(response.status().as_u16(), started.elapsed());
+    response
+}
+
+/// `{"ingestedContentCount":N}` and a newline.
+fn accepted(count: u64) -> Response<Reply> {
+    Reply::json(StatusCode::OK, format!("{{\"ingestedContentCount\":{count}}}\n"))
+}
+
+async fn taken<B>(door: &Door, request: Request<B>) -> Result<u64, Refusal>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    if door.draining.is_cancelled() {
+        return Err(Refusal::Later(StatusCode::SERVICE_UNAVAILABLE, "the relay is shutting down".to_owned(), Duration::from_secs(1)));
+    }
+    door.intake.admit().map_err(|refused| Refusal::Later(StatusCode::TOO_MANY_REQUESTS, refused.message, refused.retry_after))?;
+    let (head, body) = request.into_parts();
+    // Upstream looks at the length before the type: an empty body is an empty request, whatever it says it is.
+    if body.is_end_stream() {
+        return Err(CollectError::NoEvents.into());
+    }
+    check_type(&head.headers)?;
+    let encoding = match head.headers.get(header::CONTENT_ENCODING) {
+        None => None,
+        Some(value) => Encoding::named(value.as_bytes()).map_err(|why| Refusal::bad(format!("{PREFIX} code=415, message={why}")))?,
+    };
+    let limits = door.limits;
+    let body = body::read(body, limits.max_body, limits.body_timeout).await.map_err(|error| Refusal::unread(error, &door.limits))?;
+    let big = body.len() > if encoding.is_some() { BIG_COMPRESSED_BODY } else { BIG_BODY };
+    let decode = move || decoded(&body, encoding, &limits);
+    let collected = if big {
+        // A panic in there is a defect, and costs this request only.
+        tokio::task::spawn_blocking(decode)
+            .await
+            .map_err(|_| Refusal::Now(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error".to_owned()))??
+    } else {
+        decode()?
+    };
+    let count = collected.ingested;
+    door.intake.store(collected).await?;
+    Ok(count)
+}
+
+/// Upstream's rules on `Content-Type` (echo's default binder): JSON is decoded, forms and XML bind to nothing, anything else is refused.
+fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
+    let value = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let kind = value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+    match kind {
+        b"application/json" => Ok(()),
+        b"application/x-www-form-urlencoded" | b"multipart/form-data" | b"application/xml" | b"text/xml" => {
+            Err(CollectError::NoEvents.into())
+        }
+        _ => Err(Refusal::bad(format!("{PREFIX} code=415, message=Unsupported Media Type"))),
+    }
+}
+
+fn decoded(body: &Bytes, encoding: Option<Encoding>, limits: &crate::config::Collector) -> Result<Collected, Refusal> {
+    let Some(encoding) = encoding else { return Ok(decode(body, &limits.limits)?) };
+    let inflated = inflate(encoding, body, limits.max_inflated).map_err(|error| match error {
+        InflateError::TooLarge => {
+            Refusal::large(format!("the inflated body is larger than {} bytes (`collector.maxInflated`)", limits.max_inflated))
+        }
+        InflateError::Broken(why) => Refusal::bad(format!("{PREFIX} code=400, message=the compressed body cannot be inflated: {why}")),
+    })?;
+    if inflated.is_empty() {
+        return Err(CollectError::NoEvents.into());
+    }
+    Ok(decode(&inflated, &limits.limits)?)
+}
+
+/// Why a request was not taken.
+#[derive(Debug)]
+enum Refusal {
+    /// A status and its message.
+    Now(StatusCode, String),
+    /// The same, and when the client may come again.
+    Later(StatusCode, String, Duration),
+}
+
+impl Refusal {
+    fn bad(message: String) -> Refusal {
+        Refusal::Now(StatusCode::BAD_REQUEST, message)
+    }
+
+    fn large(why: String) -> Refusal {
+        Refusal::Now(StatusCode::PAYLOAD_TOO_LARGE, format!("collectEvalData: {why}"))
+    }
+
+    fn unread(error: ReadError, limits: &crate::config::Collector) -> Refusal {
+        match error {
+            ReadError::TooLarge => Refusal::large(format!("the body is larger than {} bytes (`collector.maxBody`)", limits.max_body)),
+            ReadError::TooSlow => Refusal::Now(
+                StatusCode::REQUEST_TIMEOUT,
+                format!("collectEvalData: the body took longer than {} ms (`collector.bodyTimeout`)", limits.body_timeout.as_millis()),
+            ),
+            ReadError::Broken(why) => Refusal::bad(format!("{PREFIX} code=400, message={why}")),
+        }
+    }
+
+    fn into_response(self) -> Response<Reply> {
+        match self {
+            Refusal::Now(status, message) => Reply::error(status, &message),
+            Refusal::Later(status, message, after) => {
+                let mut response = Reply::error(status, &message);
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+                response
+            }
+        }
+    }
+}
+
+impl From<CollectError> for Refusal {
+    fn from(error: CollectError) -> Self {
+        let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+        Refusal::Now(status, error.message())
+    }
+}
+
+impl From<AppendError> for Refusal {
+    fn from(error: AppendError) -> Self {
+        let status = match error {
+            AppendError::Full { .. } => StatusCode::TOO_MANY_REQUESTS,
+            AppendError::Disk { .. } | AppendError::Closed => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Refusal::Later(status, error.to_string(), Duration::from_secs(1))
+    }
+}

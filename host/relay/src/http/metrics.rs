@@ -1,0 +1,251 @@
+//! `/metrics`: numbers are read when they are asked for. Nothing is counted twice; events of an exporter are computed from its cursor.
+
+use std::fmt;
+use std::sync::Arc;
+
+use flagpost_delivery::{Delivery, StateKind, TaskStatus};
+use flagpost_event::EventKind;
+use flagpost_plugin::{PluginStats, WasmExporter};
+use flagpost_spool::{EventLog, Identity, LogStats};
+use http::header::{self, HeaderValue};
+use http::{Response, StatusCode};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use super::snapshot::Snapshot;
+use super::{Proxy, Reply};
+use crate::intake::IntakeStats;
+use crate::process;
+
+/// OpenMetrics text, which Prometheus reads.
+const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+
+/// A plugin among the exporters.
+pub(crate) struct Plugin {
+    pub(crate) identity: Identity,
+    /// The streams it reads; two exporters of one identity read different ones.
+    pub(crate) events: Vec<EventKind>,
+    pub(crate) exporter: Arc<WasmExporter>,
+}
+
+/// All plugins.
+pub(crate) type Plugins = Vec<Plugin>;
+
+/// Where the numbers are.
+pub(crate) struct Sources {
+    pub(crate) log: Arc<dyn EventLog>,
+    /// What the log on disk counts about itself.
+    pub(crate) log_stats: Option<LogStats>,
+    pub(crate) delivery: Option<Arc<Delivery>>,
+    pub(crate) plugins: Arc<Plugins>,
+    /// Per flag set.
+    pub(crate) intakes: Vec<(String, Arc<IntakeStats>)>,
+    pub(crate) proxy: Option<Arc<Proxy>>,
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources").finish_non_exhaustive()
+    }
+}
+
+/// What `/metrics` shows.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+}
+
+impl Metrics {
+    pub(crate) fn new(sources: Sources) -> Metrics {
+        let mut registry = Registry::default();
+        if let Some(stats) = &sources.log_stats {
+            stats.register(registry.sub_registry_with_prefix("flagpost"));
+        }
+        registry.register_collector(Box::new(sources));
+        Metrics { registry }
+    }
+
+    /// The text of one scrape.
+    pub(crate) fn answer(&self) -> Response<Reply> {
+        let mut body = String::new();
+        match text::encode(&mut body, &self.registry) {
+            Ok(()) => {
+                let mut response = Reply::json(StatusCode::OK, body);
+                response.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE);
+                response
+            }
+            Err(error) => Reply::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        }
+    }
+}
+
+type Labels = Vec<(&'static str, String)>;
+
+/// Writes families, each with its samples.
+struct Families<'a>(DescriptorEncoder<'a>);
+
+impl Families<'_> {
+    fn counters(&mut self, name: &str, help: &str, samples: impl IntoIterator<Item = (Labels, u64)>) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        samples.into_iter().try_for_each(|(labels, value)| ConstCounter::new(value).encode(family.encode_family(&labels)?))
+    }
+
+    fn gauges(&mut self, name: &str, help: &str, samples: impl IntoIterator<Item = (Labels, f64)>) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        samples.into_iter().try_for_each(|(labels, value)| ConstGauge::new(value).encode(family.encode_family(&labels)?))
+    }
+
+    fn histograms<'h>(&mut self, name: &str, help: &str, samples: impl IntoIterator<Item = (Labels, &'h Histogram)>) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        samples.into_iter().try_for_each(|(labels, histogram)| histogram.encode(family.encode_family(&labels)?))
+    }
+}
+
+impl Collector for Sources {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut families = Families(encoder);
+        self.program(&mut families)?;
+        self.collector(&mut families)?;
+        self.spool(&mut families)?;
+        self.exporters(&mut families)?;
+        self.plugins(&mut families)
+    }
+}
+
+impl Sources {
+    fn program(&self, families: &mut Families<'_>) -> fmt::Result {
+        let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
+        families.gauges("flagpost_build_info", "The program that answers", [(version, 1.0)])?;
+        let facts = process::facts();
+        families.gauges("process_resident_memory_bytes", "Resident memory", facts.resident_bytes.map(|bytes| (vec![], bytes as f64)))?;
+        let mut cpu = families.0.encode_descriptor("process_cpu_seconds", "User and system time spent", None, MetricType::Counter)?;
+        if let Some(seconds) = facts.cpu_seconds {
+            ConstCounter::new(seconds).encode(cpu.encode_family(&Labels::new())?)?;
+        }
+        families.gauges("process_open_fds", "Open file descriptors", facts.open_fds.map(|fds| (vec![], fds as f64)))?;
+        families.gauges("process_start_time_seconds", "When the program started, Unix seconds", [(vec![], facts.started)])?;
+        let Some(proxy) = &self.proxy else { return Ok(()) };
+        let (passed, failed) = proxy.counts();
+        families.counters("flagpost_upstream_requests", "Requests that the relay behind upstream.url answered", [(vec![], passed)])?;
+        families.counters("flagpost_upstream_failures", "Requests that could not be passed on (502)", [(vec![], failed)])
+    }
+
+    fn collector(&self, families: &mut Families<'_>) -> fmt::Result {
+        let of = |flag_set: &String, more: Vec<(&'static str, String)>| [vec![("flag_set", flag_set.clone())], more].concat();
+        let events = self.intakes.iter().flat_map(|(flag_set, stats)| {
+            EventKind::ALL.map(|kind| (of(flag_set, vec![("event_type", kind.as_str().to_owned())]), stats.taken(kind)))
+        });
+        families.counters("flagpost_collector_events", "Events that were stored", events)?;
+        let dropped = self.intakes.iter().flat_map(|(flag_set, stats)| {
+            stats.dropped().map(move |(reason, count)| (of(flag_set, vec![("reason", reason.to_owned())]), count))
+        });
+        families.counters("flagpost_collector_dropped", "Events that were answered with 200 and not stored", dropped)?;
+        let requests = self.intakes.iter().flat_map(|(flag_set, stats)| {
+            stats.requests().into_iter().map(move |(status, count)| (of(flag_set, vec![("code", status.to_string())]), count))
+        });
+        families.counters("flagpost_collector_requests", "Requests to the collector by status", requests)?;
+        let seconds = self.intakes.iter().map(|(flag_set, stats)| (of(flag_set, vec![]), &stats.request_seconds));
+        families.histograms("flagpost_collector_request_seconds", "From a request's head to its answer", seconds)
+    }
+
+    fn spool(&self, families: &mut Families<'_>) -> fmt::Result {
+        let pressure = self.log.pressure();
+        families.gauges("flagpost_spool_queue_bytes", "Bytes that wait for a sync", [(vec![], pressure.queued_bytes as f64)])?;
+        families.gauges("flagpost_spool_held_bytes", "Bytes that the event log holds", [(vec![], pressure.held_bytes as f64)])?;
+        families.gauges(
+            "flagpost_spool_free_bytes",
+            "Free bytes on its file system",
+            pressure.free_bytes.map(|bytes| (vec![], bytes as f64)),
+        )
+    }
+
+    fn exporters(&self, families: &mut Families<'_>) -> fmt::Result {
+        let tasks = self.delivery.as_ref().map(|delivery| delivery.statuses()).unwrap_or_default();
+        let counts: Vec<(&TaskStatus, Snapshot)> = tasks.iter().map(|task| (&**task, Snapshot::of(task))).collect();
+        let counter = |value: fn(&Snapshot) -> u64| counts.iter().map(move |(task, counts)| (labels(task), value(counts)));
+        let gauge = |value: fn(&TaskStatus) -> f64| tasks.iter().map(move |task| (labels(task), value(task)));
+        families.counters("flagpost_exporter_accepted", "Events accepted for the exporter", counter(|counts| counts.accepted))?;
+        families.counters("flagpost_exporter_delivered", "Events delivered", counter(|counts| counts.delivered))?;
+        let waiting = counts.iter().map(|(task, counts)| (labels(task), counts.waiting as f64));
+        families.gauges("flagpost_exporter_waiting_events", "Events that wait", waiting)?;
+        families.counters("flagpost_exporter_dead", "Events condemned to the dead letters", counter(|counts| counts.dead))?;
+        let dropped = counts.iter().flat_map(|(task, counts)| {
+            counts.dropped.iter().map(move |(reason, count)| {
+                let mut labels = labels(task);
+                labels.push(("reason", reason.as_str().to_owned()));
+                (labels, *count)
+            })
+        });
+        families.counters("flagpost_exporter_dropped", "Events given up without delivery", dropped)?;
+        families.gauges("flagpost_exporter_waiting_bytes", "Bytes of JSON lines that wait", gauge(|task| task.waiting_bytes() as f64))?;
+        families.gauges(
+            "flagpost_exporter_oldest_age_seconds",
+            "How long the oldest event has waited",
+            gauge(|task| task.oldest_age().as_secs_f64()),
+        )?;
+        let retried = tasks.iter().map(|task| (labels(task), task.retried()));
+        families.counters("flagpost_exporter_retried", "Attempts that repeated an earlier one", retried)?;
+        families.histograms(
+            "flagpost_exporter_attempt_seconds",
+            "How long attempts took",
+            tasks.iter().map(|task| (labels(task), task.attempt_seconds())),
+        )?;
+        let success = tasks.iter().filter_map(|task| Some((labels(task), task.last_success()? as f64)));
+        families.gauges("flagpost_exporter_last_success_timestamp_seconds", "When something was last delivered, Unix seconds", success)?;
+        let states = tasks.iter().flat_map(|task| {
+            let now = task.state().kind;
+            StateKind::ALL.map(|state| {
+                let mut labels = labels(task);
+                labels.push(("state", state.as_str().to_owned()));
+                (labels, if state == now { 1.0 } else { 0.0 })
+            })
+        });
+        families.gauges("flagpost_exporter_state", "1 for the state the exporter is in", states)
+    }
+
+    fn plugins(&self, families: &mut Families<'_>) -> fmt::Result {
+        for (name, help, value) in PLUGIN_COUNTERS {
+            let samples = self.plugins.iter().map(|plugin| {
+                let events = plugin.events.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(",");
+                let Identity { flag_set, exporter } = plugin.identity.clone();
+                (vec![("flag_set", flag_set), ("exporter", exporter), ("event_type", events)], value(&plugin.exporter.stats()))
+            });
+            families.counters(name, help, samples)?;
+        }
+        Ok(())
+    }
+}
+
+/// A task's labels. `event_type` tells the two tasks of `eventType: all` apart.
+fn labels(task: &TaskStatus) -> Labels {
+    vec![
+        ("flag_set", task.stream().flag_set.to_string()),
+        ("exporter", task.identity().exporter.clone()),
+        ("kind", task.kind().to_owned()),
+        ("event_type", task.stream().kind.as_str().to_owned()),
+    ]
+}
+
+/// A counter of a plugin: name, help, value.
+type PluginCounter = (&'static str, &'static str, fn(&PluginStats) -> u64);
+
+const PLUGIN_COUNTERS: &[PluginCounter] = &[
+    ("flagpost_plugin_calls", "Calls of the plugin", |stats| stats.calls),
+    ("flagpost_plugin_instances", "Instances made", |stats| stats.instances),
+    ("flagpost_plugin_traps", "Calls ended by a trap", |stats| stats.traps),
+    ("flagpost_plugin_timeouts", "Calls ended by limits.timeout", |stats| stats.timeouts),
+    ("flagpost_plugin_cpu_exceeded", "Calls ended by limits.cpu", |stats| stats.cpu_exceeded),
+    ("flagpost_plugin_memory_refused", "Growths of memory refused (limits.memory)", |stats| stats.memory_refused),
+    ("flagpost_plugin_tables_refused", "Growths of tables refused", |stats| stats.tables_refused),
+    ("flagpost_plugin_hostcall_exceeded", "Calls that handed the host too much at once", |stats| stats.hostcall_exceeded),
+    ("flagpost_plugin_http_requests", "HTTP requests made", |stats| stats.http_requests),
+    ("flagpost_plugin_http_denied", "HTTP requests refused (allowedHosts)", |stats| stats.http_denied),
+    ("flagpost_plugin_http_truncated", "HTTP responses cut at the cap", |stats| stats.http_truncated),
+    ("flagpost_plugin_log_dropped_bytes", "Bytes of log and output dropped over the cap", |stats| stats.log_dropped_bytes),
+    ("flagpost_plugin_bad_results", "Results that broke the contract", |stats| stats.bad_results),
+];

@@ -1,0 +1,254 @@
+//! The routes, over the log in memory and without a network.
+#![allow(clippy::unwrap_used)]
+
+use std::io::Write;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flagpost_delivery::Admission;
+use flagpost_event::collect::CollectLimits;
+use flagpost_event::{EventKind, StreamName, SystemClock};
+use flagpost_spool::{EventLog, MemoryLog, Pressure, Read, ReadLimit};
+use http::HeaderMap;
+use http_body_util::{BodyExt, Full};
+
+use super::*;
+use crate::intake::{Gate, IntakeStats};
+
+/// A door with feature exporters only, and its log.
+pub(super) fn door_with(bound: u64, proxy: Option<Arc<Proxy>>, adjust: impl FnOnce(&mut Collector)) -> (Door, Arc<MemoryLog>) {
+    let log = Arc::new(MemoryLog::new(bound, Arc::new(SystemClock)));
+    let mut limits = Collector {
+        max_body: 1 << 20,
+        max_inflated: 2 << 20,
+        limits: CollectLimits::default(),
+        header_timeout: Duration::from_secs(5),
+        body_timeout: Duration::from_secs(5),
+        max_connections: 10,
+    };
+    adjust(&mut limits);
+    let gate = Gate::new(Admission::default(), Box::new(Pressure::default), 0);
+    let stats = Arc::new(IntakeStats::default());
+    let intake = Arc::new(Intake::new(log.clone(), "default", &[EventKind::Feature], gate, stats.clone()));
+    let metrics = Metrics::new(MetricSources {
+        log: log.clone(),
+        log_stats: None,
+        delivery: None,
+        plugins: Arc::default(),
+        intakes: vec![("default".to_owned(), stats)],
+        proxy: proxy.clone(),
+    });
+    let draining = CancellationToken::new();
+    (Door { intake, limits, health: Health::default(), metrics: Arc::new(metrics), proxy, draining }, log)
+}
+
+fn door() -> (Door, Arc<MemoryLog>) {
+    door_with(1 << 30, None, |_| {})
+}
+
+fn post(path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    let mut request = Request::post(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(Full::new(body.into())).unwrap()
+}
+
+async fn send(door: &Door, request: Request<Full<Bytes>>) -> (u16, HeaderMap, String) {
+    let response = door.answer(request, None).await.unwrap();
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    (head.status.as_u16(), head.headers, String::from_utf8(body.to_vec()).unwrap())
+}
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+const COLLECTOR: &str = "/v1/data/collector";
+const FEATURE: &str = r#"{"kind":"feature","userKey":"u","creationDate":1680246000,"key":"k","variation":"v","value":true}"#;
+const TRACKING: &str = r#"{"kind":"tracking","userKey":"u","creationDate":1680246000,"key":"k"}"#;
+
+async fn stored(log: &MemoryLog, kind: EventKind) -> usize {
+    let stream = log.stream(&StreamName::new("default", kind));
+    match log.read(stream, 1, ReadLimit { events: 1000, bytes: 1 << 20 }).await.unwrap() {
+        Read::Events(run) => run.count,
+        _ => 0,
+    }
+}
+
+#[tokio::test]
+async fn a_batch_is_stored_before_its_exact_answer() {
+    let (door, log) = door();
+    let body = format!(r#"{{"meta":{{"a":1}},"events":[{FEATURE},{FEATURE},{TRACKING},{{"kind":"feature","userKey":7}}]}}"#);
+    let (status, headers, text) = send(&door, post(COLLECTOR, &[JSON], body)).await;
+    assert_eq!((status, text.as_str()), (200, "{\"ingestedContentCount\":4}\n"));
+    assert_eq!(headers["content-type"], "application/json");
+    assert_eq!(stored(&log, EventKind::Feature).await, 2);
+    assert_eq!(stored(&log, EventKind::Tracking).await, 0, "no exporter reads tracking events: they are not written");
+    let (_, _, metrics) = send(&door, Request::get("/metrics").body(Full::default()).unwrap()).await;
+    for line in [
+        "flagpost_collector_events_total{flag_set=\"default\",event_type=\"feature\"} 2",
+        "flagpost_collector_events_total{flag_set=\"default\",event_type=\"tracking\"} 0",
+        "flagpost_collector_dropped_total{flag_set=\"default\",reason=\"no_exporter\"} 1",
+        "flagpost_collector_dropped_total{flag_set=\"default\",reason=\"wrong_type\"} 1",
+        "flagpost_collector_requests_total{flag_set=\"default\",code=\"200\"} 1",
+        "flagpost_collector_request_seconds_count{flag_set=\"default\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} in\n{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn what_upstream_refuses_is_refused_in_its_words() {
+    let plain = "{\"message\":\"collectEvalData: invalid input data\"}\n";
+    let media = "{\"message\":\"collectEvalData: invalid input data code=415, message=Unsupported Media Type\"}\n";
+    const TEXT: (&str, &str) = ("content-type", "text/plain");
+    type Headers = &'static [(&'static str, &'static str)];
+    let cases: &[(Headers, &str, u16, &str)] = &[
+        (&[JSON], r#"{"events":[]}"#, 200, "{\"ingestedContentCount\":0}\n"),
+        (&[JSON], r#"{"events":null}"#, 400, plain),
+        (&[JSON], "", 400, plain),
+        (&[TEXT], "", 400, plain),
+        (&[], r#"{"events":[]}"#, 400, media),
+        (&[TEXT], r#"{"events":[]}"#, 400, media),
+        (&[("content-type", "Application/JSON")], r#"{"events":[]}"#, 400, media),
+        (&[("content-type", "application/json; charset=utf-8")], r#"{"events":[]}"#, 200, "{\"ingestedContentCount\":0}\n"),
+        (&[("content-type", "application/x-www-form-urlencoded")], "events=1", 400, plain),
+        (&[("content-type", "text/xml; charset=utf-8")], "<a/>", 400, plain),
+        (
+            &[JSON, ("content-encoding", "br")],
+            r#"{"events":[]}"#,
+            400,
+            "{\"message\":\"collectEvalData: invalid input data code=415, message=Content-Encoding `br` is not supported: use gzip, deflate or zstd\"}\n",
+        ),
+    ];
+    let (door, log) = door();
+    for (headers, body, status, answer) in cases {
+        let (found, _, text) = send(&door, post(COLLECTOR, headers, *body)).await;
+        assert_eq!((found, text.as_str()), (*status, *answer), "{headers:?} {body}");
+    }
+    assert_eq!(stored(&log, EventKind::Feature).await, 0);
+}
+
+fn gzip(data: &[u8]) -> Vec<u8> {
+    let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    writer.write_all(data).unwrap();
+    writer.finish().unwrap()
+}
+
+#[tokio::test]
+async fn limits_are_413_before_anything_is_stored() {
+    let (door, log) = door();
+    let spaces = " ".repeat(3 << 20);
+    let body = format!(r#"{{"events":[{FEATURE}]{spaces}}}"#);
+    let (status, _, text) = send(&door, post(COLLECTOR, &[JSON], body.clone())).await;
+    assert_eq!(status, 413, "{text}");
+    assert!(text.contains("`collector.maxBody`"), "{text}");
+    let packed = gzip(body.as_bytes());
+    assert!(packed.len() < 1 << 20);
+    let (status, _, text) = send(&door, post(COLLECTOR, &[JSON, ("content-encoding", "gzip")], packed)).await;
+    assert_eq!(status, 413, "{text}");
+    assert!(text.contains("`collector.maxInflated`"), "{text}");
+    assert_eq!(stored(&log, EventKind::Feature).await, 0);
+}
+
+#[tokio::test]
+async fn big_and_compressed_bodies_are_taken_like_small_ones() {
+    let (door, log) = door_with(1 << 30, None, |limits| limits.max_body = 32 << 20);
+    let body = format!(r#"{{"events":[{}]}}"#, vec![FEATURE; 5_000].join(","));
+    assert!(body.len() > 256 << 10);
+    let (status, _, text) = send(&door, post(COLLECTOR, &[JSON], body.clone())).await;
+    assert_eq!((status, text.as_str()), (200, "{\"ingestedContentCount\":5000}\n"));
+    for packed in [gzip(body.as_bytes()), gzip(format!(r#"{{"events":[{FEATURE}]}}"#).as_bytes())] {
+        let (status, _, text) = send(&door, post(COLLECTOR, &[JSON, ("content-encoding", "x-gzip")], packed)).await;
+        assert_eq!(status, 200, "{text}");
+    }
+    let stream = log.stream(&StreamName::new("default", EventKind::Feature));
+    assert_eq!(log.bounds(stream).head, 10_002);
+}
+
+#[tokio::test]
+async fn a_full_log_is_429_and_a_closed_one_503() {
+    let (door, log) = door_with(10, None, |_| {});
+    let batch = || post(COLLECTOR, &[JSON], format!(r#"{{"events":[{FEATURE}]}}"#));
+    let (status, headers, text) = send(&door, batch()).await;
+    assert_eq!(status, 429, "{text}");
+    assert!(headers.contains_key("retry-after"));
+    log.close().await;
+    let (status, headers, text) = send(&door, batch()).await;
+    assert_eq!(status, 503, "{text}");
+    assert!(headers.contains_key("retry-after"));
+    let (status, _, text) = send(&door, Request::get("/health/ready").body(Full::default()).unwrap()).await;
+    assert_eq!(status, 503, "a log that takes nothing is not ready: {text}");
+}
+
+#[tokio::test]
+async fn every_other_route_has_its_answer() {
+    let (door, _log) = door();
+    let cases = [
+        ("GET", "/health", 200, "{\"initialized\":true}\n"),
+        ("GET", "/health/live", 200, "{\"live\":true}\n"),
+        ("GET", "/health/ready", 200, "{\"ready\":true}\n"),
+        ("GET", "/health/exporters", 200, "{\"exporters\":[]}\n"),
+        ("POST", "/health", 405, "{\"message\":\"Method Not Allowed\"}\n"),
+        ("GET", "/v1/data/collector", 404, "{\"message\":\"Not Found\"}\n"),
+        ("POST", "/v1/data/collector/", 501, NO_EVALUATION),
+        ("POST", "/v1/data/exported", 501, "not served yet"),
+        ("POST", "/v1/feature/x/eval", 501, NO_EVALUATION),
+        ("POST", "/ofrep/v1/evaluate/flags/x", 501, NO_EVALUATION),
+        ("GET", "/stream/v1/sse/flag/change", 501, NO_EVALUATION),
+        ("GET", "/info", 501, NO_EVALUATION),
+        ("GET", "/", 404, "{\"message\":\"Not Found\"}\n"),
+        ("OPTIONS", "/v1/data/collector", 204, ""),
+    ];
+    for (method, path, status, answer) in cases {
+        let request = Request::builder().method(method).uri(path).body(Full::default()).unwrap();
+        let (found, _, text) = send(&door, request).await;
+        assert_eq!(found, status, "{method} {path}: {text}");
+        assert!(text.contains(answer), "{method} {path}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn while_the_program_ends_nothing_is_taken_and_readiness_says_so() {
+    let (door, log) = door();
+    door.draining.cancel();
+    let (status, _, _) = send(&door, Request::get("/health/ready").body(Full::default()).unwrap()).await;
+    assert_eq!(status, 503);
+    let (status, _, _) = send(&door, Request::get("/health/live").body(Full::default()).unwrap()).await;
+    assert_eq!(status, 200);
+    let (status, headers, _) = send(&door, post(COLLECTOR, &[JSON], format!(r#"{{"events":[{FEATURE}]}}"#))).await;
+    assert_eq!(status, 503);
+    assert!(headers.contains_key("retry-after"));
+    assert_eq!(stored(&log, EventKind::Feature).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_given_up() {
+    let (door, _log) = door();
+    let request = Request::post(COLLECTOR).header("content-type", "application/json").body(Never).unwrap();
+    let response = door.answer(request, None).await.unwrap();
+    assert_eq!(response.status(), 408);
+}
+
+/// A body that never comes.
+struct Never;
+
+impl Body for Never {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
+        std::task::Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn browsers_may_send_from_anywhere() {
+    let (door, _log) = door();
+    let (_, headers, _) = send(&door, post(COLLECTOR, &[JSON, ("origin", "https://a.example")], r#"{"events":[]}"#)).await;
+    assert_eq!(headers["access-control-allow-origin"], "*");
+    let (_, headers, _) = send(&door, post(COLLECTOR, &[JSON], r#"{"events":[]}"#)).await;
+    assert!(!headers.contains_key("access-control-allow-origin"));
+}

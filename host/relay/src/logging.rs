@@ -1,0 +1,89 @@
+//! The program's log: lines on standard error, JSON or logfmt as `logFormat` says.
+
+use std::fmt::{self, Write};
+
+use flagpost_event::{Clock, SystemClock};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt as layer};
+
+use crate::config::{LogFormat, LogLevel};
+
+/// Starts logging. A second call changes nothing: tests start several relays in one process.
+pub(crate) fn init(level: LogLevel, format: LogFormat) {
+    // Libraries say at `debug` what is of use to their authors only.
+    let libraries = LevelFilter::from_level(level.0).min(LevelFilter::WARN);
+    let targets = Targets::new().with_default(libraries).with_target("flagpost", level.0);
+    let lines = layer::layer().with_writer(std::io::stderr);
+    let lines = match format {
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).with_target(true).boxed(),
+        LogFormat::Logfmt => lines.event_format(Logfmt).boxed(),
+    };
+    if let Err(error) = tracing_subscriber::registry().with(lines.with_filter(targets)).try_init() {
+        tracing::debug!(%error, "logging was started before");
+    }
+}
+
+/// `ts=… level=… target=… msg="…" key=value`.
+struct Logfmt;
+
+impl<S, N> FormatEvent<S, N> for Logfmt
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let now = SystemClock.unix_millis();
+        let level = match *event.metadata().level() {
+            Level::TRACE => "trace",
+            Level::DEBUG => "debug",
+            Level::INFO => "info",
+            Level::WARN => "warn",
+            Level::ERROR => "error",
+        };
+        let mut pairs = Pairs(String::new());
+        event.record(&mut pairs);
+        writeln!(writer, "ts={}.{:03} level={level} target={}{}", now / 1000, now % 1000, event.metadata().target(), pairs.0)
+    }
+}
+
+struct Pairs(String);
+
+impl Pairs {
+    fn push(&mut self, key: &str, value: &str) {
+        let key = if key == "message" { "msg" } else { key };
+        let bare = !value.is_empty() && value.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '=' | '\\'));
+        let written = if bare { write!(self.0, " {key}={value}") } else { write!(self.0, " {key}={value:?}") };
+        debug_assert!(written.is_ok(), "a String takes everything");
+    }
+}
+
+impl Visit for Pairs {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.push(field.name(), value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.push(field.name(), &format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_quoted_when_they_must_be() {
+        let mut pairs = Pairs(String::new());
+        for (key, value) in [("message", "two words"), ("a", "b"), ("empty", ""), ("quote", "a\"b"), ("line", "a\nb")] {
+            pairs.push(key, value);
+        }
+        assert_eq!(pairs.0, r#" msg="two words" a=b empty="" quote="a\"b" line="a\nb""#);
+    }
+}

@@ -1,0 +1,178 @@
+//! How a relay is put together.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flagpost_delivery::Policy;
+use flagpost_event::{Clock, EventKind, SystemClock};
+use flagpost_exporter::Exporter;
+use flagpost_plugin::Compiler;
+use flagpost_spool::Identity;
+
+use super::start::{Settings, start};
+use super::{Relay, StartError};
+use crate::config::{self, BufferType, Config, DEFAULT_FLAG_SET, ExporterConfig, Sources, Target};
+
+/// The `kind` of an embedding program's own exporters, in metrics and logs.
+const OWN_KIND: &str = "native";
+
+/// Puts a [`Relay`] together. Without a configuration file it has the file's defaults, and events are kept in memory.
+#[derive(Default)]
+pub struct RelayBuilder {
+    file: Option<PathBuf>,
+    config: Option<Config>,
+    buffer: Option<(BufferType, Option<PathBuf>, Option<u64>)>,
+    own: Vec<ExporterConfig>,
+    listen: Option<Listen>,
+    clock: Option<Arc<dyn Clock>>,
+    compiler: Option<Compiler>,
+    seed: Option<u64>,
+}
+
+enum Listen {
+    Configured,
+    At(String, u16),
+}
+
+impl std::fmt::Debug for RelayBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RelayBuilder").field("file", &self.file).field("own", &self.own).finish_non_exhaustive()
+    }
+}
+
+/// How one of the embedding program's own exporters is served.
+#[derive(Clone, Debug)]
+pub struct ExporterOptions {
+    /// The events it gets.
+    pub events: Vec<EventKind>,
+    /// When it gets them, and what happens when it fails or is slow.
+    pub policy: Policy,
+}
+
+impl Default for ExporterOptions {
+    /// Feature events, with the file's defaults: upstream's.
+    fn default() -> Self {
+        ExporterOptions { events: vec![EventKind::Feature], policy: Policy::default() }
+    }
+}
+
+impl RelayBuilder {
+    /// Reads the configuration from a file.
+    #[must_use]
+    pub fn config_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.file = Some(path.into());
+        self
+    }
+
+    /// Takes a configuration that was read before.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = Some(config);
+        self
+    }
+
+    /// Keeps at most `max_bytes` of events in memory: what is not delivered when the process ends is lost.
+    #[must_use]
+    pub fn memory(mut self, max_bytes: u64) -> Self {
+        self.buffer = Some((BufferType::Memory, None, Some(max_bytes)));
+        self
+    }
+
+    /// Keeps events on disk below `path`: they survive the process.
+    #[must_use]
+    pub fn disk(mut self, path: impl Into<PathBuf>) -> Self {
+        self.buffer = Some((BufferType::Disk, Some(path.into()), None));
+        self
+    }
+
+    /// Adds an exporter of one's own for feature events. `name` is what its place in the log belongs to: the same name goes on there.
+    #[must_use]
+    pub fn exporter(self, name: impl Into<String>, exporter: impl Exporter) -> Self {
+        self.exporter_with(name, exporter, ExporterOptions::default())
+    }
+
+    /// Adds an exporter of one's own.
+    #[must_use]
+    pub fn exporter_with(mut self, name: impl Into<String>, exporter: impl Exporter, options: ExporterOptions) -> Self {
+        self.own.push(ExporterConfig {
+            identity: Identity { flag_set: DEFAULT_FLAG_SET.to_owned(), exporter: name.into() },
+            kind: OWN_KIND.to_owned(),
+            events: options.events,
+            policy: options.policy,
+            target: Target::Native(Arc::new(exporter)),
+        });
+        self
+    }
+
+    /// Listens where the configuration says (`server`). Without this or [`listen_at`](Self::listen_at) there is no HTTP.
+    #[must_use]
+    pub fn listen(mut self) -> Self {
+        self.listen = Some(Listen::Configured);
+        self
+    }
+
+    /// Listens at this host and port; port 0 lets the system choose ([`Relay::address`]).
+    #[must_use]
+    pub fn listen_at(mut self, host: impl Into<String>, port: u16) -> Self {
+        self.listen = Some(Listen::At(host.into(), port));
+        self
+    }
+
+    /// Reads wall time from `clock` instead of the system.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Seeds the jitter of retries, so that runs can be repeated.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Compiles plugins with the program at `program` (a `flagpost`) in a child process; otherwise in this process.
+    #[must_use]
+    pub fn compile_with(mut self, program: impl Into<PathBuf>) -> Self {
+        self.compiler = Some(Compiler::Child(program.into()));
+        self
+    }
+
+    /// Starts it: nothing is taken before this returns.
+    pub async fn start(self) -> Result<Relay, StartError> {
+        crate::tls::install();
+        let from_file = self.file.is_some() || self.config.is_some();
+        let mut config = match (self.config, &self.file) {
+            (Some(config), _) => config,
+            (None, Some(file)) => {
+                let loaded = config::load(file, &Sources::system())?;
+                for warning in &loaded.warnings {
+                    tracing::warn!("{warning}");
+                }
+                loaded.config
+            }
+            (None, None) => config::defaults(&Sources::system()),
+        };
+        let buffer = match self.buffer {
+            None if !from_file => Some((BufferType::Memory, None, None)),
+            buffer => buffer,
+        };
+        if let Some((kind, path, max_bytes)) = buffer {
+            config.set_buffer(kind, path.as_deref().map(Path::to_owned), max_bytes);
+        }
+        let listen = self.listen.is_some();
+        if let Some(Listen::At(host, port)) = self.listen {
+            config.server.host = host;
+            config.server.port = port;
+        }
+        config.exporters.extend(self.own);
+        let settings = Settings {
+            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
+            compiler: self.compiler.unwrap_or(Compiler::InProcess),
+            seed: self.seed.unwrap_or_else(rand::random),
+            listen,
+        };
+        start(config, settings).await
+    }
+}

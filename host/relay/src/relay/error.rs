@@ -1,0 +1,98 @@
+//! Why a relay does not start, or does not take an event.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use flagpost_delivery::DeliveryError;
+use flagpost_plugin::{HostError, SpecError};
+use flagpost_spool::{AppendError, LedgerError, LockError, OpenError};
+
+use crate::config::ConfigError;
+
+/// A relay that did not start. Nothing was taken or sent.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is wrong; all of its problems.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// `buffer.path` cannot be written.
+    #[error(
+        "events cannot be kept in `{}`; give this user the right to write there, set `buffer.path` to another directory, or set \
+         `buffer.type: memory` (what is not delivered is then lost at the end)",
+        path.display()
+    )]
+    NotWritable {
+        /// The directory.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// Another relay holds `buffer.path`.
+    #[error(transparent)]
+    Locked(LockError),
+    /// The event log cannot be opened.
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    /// The bookkeeping cannot be opened.
+    #[error("the bookkeeping cannot be opened")]
+    Ledger(#[from] LedgerError),
+    /// The host of the plugins cannot start.
+    #[error("plugins cannot be run")]
+    PluginHost(#[from] HostError),
+    /// A plugin's configuration is wrong.
+    #[error("a plugin's configuration is wrong")]
+    Plugin(#[from] SpecError),
+    /// A plugin cannot run, and `plugins.required` is true.
+    #[error("the plugin `{exporter}` cannot run, and `plugins.required` is true: {reason}")]
+    PluginInvalid {
+        /// The exporter.
+        exporter: String,
+        /// Why.
+        reason: String,
+    },
+    /// Two exporters of one name read the same events.
+    #[error("two exporters are called `{exporter}`; give each a name of its own")]
+    Twice {
+        /// The name.
+        exporter: String,
+    },
+    /// Delivery cannot start.
+    #[error("delivery cannot start")]
+    Delivery(#[source] Box<DeliveryError>),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: choose another `server.host` or `server.port`")]
+    Listen {
+        /// Where.
+        address: String,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The system gives no threads.
+    #[error("the system gives no threads")]
+    Threads(#[source] io::Error),
+}
+
+impl From<DeliveryError> for StartError {
+    fn from(error: DeliveryError) -> Self {
+        StartError::Delivery(Box::new(error))
+    }
+}
+
+/// An event that was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// Events are refused for now; nothing was taken.
+    #[error("{reason}")]
+    Refused {
+        /// Why.
+        reason: String,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The event log did not take it; nothing is promised.
+    #[error(transparent)]
+    Store(#[from] AppendError),
+}

@@ -1,0 +1,153 @@
+//! A relay that runs: the program's, and an embedding program's.
+
+mod builder;
+mod error;
+mod runtimes;
+mod start;
+mod store;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use flagpost_delivery::{Delivery, ShutdownReport, TaskStatus};
+use flagpost_event::Event;
+use flagpost_event::collect::{Collected, Lines};
+use flagpost_spool::{EventLog, Ledger, Lock};
+use tokio_util::sync::CancellationToken;
+
+pub use builder::{ExporterOptions, RelayBuilder};
+pub use error::{CollectError, StartError};
+
+use crate::http::Server;
+use crate::intake::Intake;
+
+/// A relay that takes events, keeps them, and delivers them to its exporters. End it with [`close`](Self::close).
+///
+/// It has threads and runtimes of its own and works inside any runtime. Dropped without `close` it sends nothing more: what a disk buffer
+/// holds is delivered by the next relay that opens it, what a memory buffer holds is lost.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+///
+/// use flagpost::{EventBatch, ExportError, Exporter, FeatureEvent, Json, Relay};
+///
+/// /// Keeps the users of all events.
+/// struct Users(Arc<Mutex<Vec<String>>>);
+///
+/// #[async_trait::async_trait]
+/// impl Exporter for Users {
+///     fn is_bulk(&self) -> bool {
+///         true
+///     }
+///
+///     async fn export(&self, batch: &EventBatch) -> Result<(), ExportError> {
+///         for line in batch.lines() {
+///             let event = FeatureEvent::from_line(line).map_err(|error| ExportError::rejected(error.to_string()))?;
+///             self.0.lock().unwrap().push(event.user_key.into_owned());
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let users = Arc::new(Mutex::new(Vec::new()));
+/// let relay = Relay::builder().memory(16 << 20).exporter("users", Users(users.clone())).start().await?;
+/// relay
+///     .collect(FeatureEvent {
+///         kind: "feature".into(),
+///         context_kind: "user".into(),
+///         user_key: "jane".into(),
+///         creation_date: 1_680_246_000,
+///         key: "new-checkout".into(),
+///         variation: "enabled".into(),
+///         value: Json::from(serde_json::json!(true)),
+///         default: false,
+///         version: "".into(),
+///         source: "SERVER".into(),
+///         metadata: None,
+///     })
+///     .await?;
+/// relay.close().await;
+/// assert_eq!(*users.lock().unwrap(), ["jane"]);
+/// # Ok(())
+/// # })
+/// # }
+/// ```
+pub struct Relay {
+    intake: Arc<Intake>,
+    delivery: Arc<Delivery>,
+    log: Arc<dyn EventLog>,
+    ledger: Ledger,
+    server: Option<Server>,
+    draining: CancellationToken,
+    shutdown_timeout: Duration,
+    _runtimes: runtimes::Runtimes,
+    _lock: Option<Lock>,
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay").field("address", &self.address()).finish_non_exhaustive()
+    }
+}
+
+impl Relay {
+    /// Where to begin.
+    pub fn builder() -> RelayBuilder {
+        RelayBuilder::default()
+    }
+
+    /// Takes one event and returns once it is kept as the buffer promises.
+    pub async fn collect<'e>(&self, event: impl Into<Event<'e>>) -> Result<(), CollectError> {
+        self.collect_all([event]).await
+    }
+
+    /// Takes events together: with one wait for all of them, none is kept without the others.
+    pub async fn collect_all<'e, E: Into<Event<'e>>>(&self, events: impl IntoIterator<Item = E>) -> Result<(), CollectError> {
+        self.intake.admit().map_err(|refused| CollectError::Refused { reason: refused.message, retry_after: refused.retry_after })?;
+        let mut collected = Collected::default();
+        for event in events {
+            let event = event.into();
+            let lines: &mut Lines = match event {
+                Event::Feature(_) => &mut collected.feature,
+                Event::Tracking(_) => &mut collected.tracking,
+            };
+            event.write_line(&mut lines.bytes);
+            lines.count += 1;
+            collected.ingested += 1;
+        }
+        Ok(self.intake.store(collected).await?)
+    }
+
+    /// Where it listens, if it does.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.server.as_ref().map(Server::address)
+    }
+
+    /// What each exporter is doing.
+    pub fn exporters(&self) -> Vec<Arc<TaskStatus>> {
+        self.delivery.statuses()
+    }
+
+    /// Ends it: no new requests, requests under way finish, exporters send what waits within `shutdownTimeout`. What is not sent stays in
+    /// a disk buffer; the report names it.
+    pub async fn close(self) -> ShutdownReport {
+        let started = Instant::now();
+        self.draining.cancel();
+        if let Some(server) = &self.server
+            && !server.finish(self.shutdown_timeout).await
+        {
+            tracing::warn!("requests under way did not finish in time");
+        }
+        let left = self.shutdown_timeout.saturating_sub(started.elapsed());
+        let report = self.delivery.shutdown(left).await;
+        self.log.close().await;
+        if let Err(error) = self.ledger.close().await {
+            tracing::warn!(%error, "the bookkeeping could not be closed: some deliveries may be repeated");
+        }
+        report
+    }
+}

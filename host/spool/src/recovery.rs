@@ -1,0 +1,239 @@
+//! What a directory holds, read without changing a byte of it.
+//!
+//! Every stream's numbers are dense, and each segment's table says where its own begin. So a segment answers for the numbers from its own
+//! table up to the next segment's table: what is missing there is damaged, what it holds beyond was never acknowledged.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use flagpost_event::StreamName;
+
+use crate::block::FORMAT;
+use crate::disk::Disk;
+use crate::log::StreamId;
+use crate::meta::{self, Meta};
+use crate::segment::map::{Held, SegmentMap};
+use crate::segment::records::Origin;
+use crate::segment::scan::{self, Finding, Refused, Scan};
+use crate::segment::table::Table;
+use crate::segment::window::Window;
+use crate::segment::{file_name, sequence_of};
+
+/// A store that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The disk refused something.
+    #[error("the event store could not be opened: {during} {path}")]
+    Io {
+        /// What was being done.
+        during: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// A newer program wrote it.
+    #[error(
+        "{path} has store format {found}, and this program reads formats up to {known}: start the program that wrote it, or a newer one"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format of this program.
+        known: u32,
+    },
+    /// A block is encoded in a way that this program does not know.
+    #[error(
+        "{path} holds a block of encoding {encoding} at byte {position}, and this program knows encoding 0 only: start the program that wrote it, or a newer one"
+    )]
+    Encoding {
+        /// The segment.
+        path: PathBuf,
+        /// Where the block begins.
+        position: u64,
+        /// Its encoding.
+        encoding: u8,
+    },
+}
+
+impl OpenError {
+    pub(crate) fn io(during: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+        let path = path.to_owned();
+        move |source| OpenError::Io { during, path, source }
+    }
+}
+
+/// A stream as recovery knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    pub(crate) id: StreamId,
+    pub(crate) head: u64,
+    pub(crate) bytes: u64,
+}
+
+/// A segment as recovery found it.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) map: SegmentMap,
+    /// The file's length.
+    pub(crate) len: u64,
+    /// Length without trailing zeros, for segments that were not sealed.
+    pub(crate) written: Option<u64>,
+    /// It holds events whose numbers a newer segment gave to others: that one must stay as long as this one.
+    pub(crate) pins_next: bool,
+    pub(crate) sealed: bool,
+    pub(crate) findings: Vec<(u64, Finding)>,
+}
+
+/// A whole directory.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) meta: Meta,
+    /// From `meta`, else from the records.
+    pub(crate) store: Option<u32>,
+    pub(crate) segments: BTreeMap<u64, Found>,
+    pub(crate) streams: BTreeMap<StreamName, Known>,
+}
+
+/// Reads the directory. `thorough` reads every record; else sealed segments are taken at their index's word.
+pub(crate) fn load(disk: &dyn Disk, dir: &Path, thorough: bool) -> Result<Recovered, OpenError> {
+    let meta_path = dir.join(meta::META);
+    let meta = meta::read(disk, dir).map_err(OpenError::io("reading", &meta_path))?;
+    let mut store = match meta {
+        Meta::Is { format, .. } if format > u32::from(FORMAT) => {
+            return Err(OpenError::Newer { path: meta_path, found: format, known: u32::from(FORMAT) });
+        }
+        Meta::Is { store, .. } => Some(store),
+        Meta::Absent | Meta::Damaged => None,
+    };
+    let names = disk.list(dir).map_err(OpenError::io("listing", dir))?;
+    let mut sequences: Vec<u64> = names.iter().filter_map(|name| sequence_of(name)).collect();
+    sequences.sort_unstable();
+
+    let mut segments = BTreeMap::new();
+    let mut newer = Newer::default();
+    let mut streams = BTreeMap::new();
+    for &sequence in sequences.iter().rev() {
+        let path = dir.join(file_name(sequence));
+        // Numbers of the newest segment are decided by what is read: a byte that the disk keeps to itself must stop the start.
+        let tolerant = newer.table;
+        let (scan, len, written) = read(disk, &path, Origin { store, segment: sequence }, thorough, tolerant)?;
+        store = store.or(scan.store);
+        learn_streams(&scan, &mut streams);
+        let (map, pins_next) = newer.bound(scan.map, sequence, scan.torn);
+        learn_heads(&map, &mut streams);
+        segments.insert(sequence, Found { map, len, written, pins_next, sealed: scan.sealed, findings: scan.findings });
+    }
+    Ok(Recovered { meta, store, segments, streams })
+}
+
+type ReadSegment = (Scan, u64, Option<u64>);
+
+fn read(disk: &dyn Disk, path: &Path, origin: Origin, thorough: bool, tolerant: bool) -> Result<ReadSegment, OpenError> {
+    let failed = |source| OpenError::Io { during: "reading", path: path.to_owned(), source };
+    let file = disk.open(path).map_err(failed)?;
+    let mut window = Window::new(&*file, tolerant).map_err(failed)?;
+    if !thorough && let Some(scan) = scan::sealed(&mut window, origin).map_err(failed)? {
+        return Ok((scan, window.len(), None));
+    }
+    match scan::scan(&mut window, origin).map_err(failed)? {
+        Ok(scan) => {
+            // Bytes that could not be read are seen as zeros: they must not be cut off.
+            let known = !scan.sealed && window.unreadable.is_empty();
+            let written = if known { Some(window.len_without_zeros().map_err(failed)?) } else { None };
+            let written = written.filter(|_| window.unreadable.is_empty());
+            Ok((scan, window.len(), written))
+        }
+        Err(Refused::Newer { format, .. }) => {
+            Err(OpenError::Newer { path: path.to_owned(), found: u32::from(format), known: u32::from(FORMAT) })
+        }
+        Err(Refused::Encoding { position, encoding }) => Err(OpenError::Encoding { path: path.to_owned(), position, encoding }),
+    }
+}
+
+/// What newer segments say about the ends of older ones.
+#[derive(Debug, Default)]
+struct Newer {
+    /// The segment after the one at hand.
+    sequence: Option<u64>,
+    /// Whether a newer segment's table is known, so that an unlisted stream had no events before it.
+    table: bool,
+    /// The lowest number that newer segments claim, and the stream's bytes before it.
+    limits: BTreeMap<StreamName, (u64, u64)>,
+}
+
+impl Newer {
+    /// Ends every stream's part of a segment where newer ones begin. The flag: it holds events beyond that.
+    fn bound(&mut self, mut map: SegmentMap, sequence: u64, torn: bool) -> (SegmentMap, bool) {
+        // What a missing segment held is gone, not damaged.
+        let adjacent = self.sequence == Some(sequence + 1);
+        let mut beyond = torn;
+        for (name, held) in &mut map.streams {
+            match self.limits.get(name) {
+                Some(&(limit, bytes)) if limit < held.numbers.end || adjacent => {
+                    beyond |= limit < held.numbers.end;
+                    held.end_at(limit, bytes);
+                }
+                None if self.table => {
+                    beyond = true;
+                    held.end_at(1, 0);
+                }
+                _ => {}
+            }
+        }
+        map.streams.retain(|_, held| !held.numbers.is_empty());
+        if adjacent && let Some(table) = &map.table {
+            for (name, &(limit, bytes)) in &self.limits {
+                let next = table.next(name);
+                if next < limit && !map.streams.contains_key(name) {
+                    let mut held = Held::new(table.0.get(name).map_or(StreamId(0), |entry| entry.id), next, bytes);
+                    held.end_at(limit, bytes);
+                    map.streams.insert(name.clone(), held);
+                }
+            }
+        }
+        self.sequence = Some(sequence);
+        match &map.table {
+            Some(table) => {
+                self.table = true;
+                self.limits = table.0.iter().map(|(name, entry)| (name.clone(), (entry.next, entry.bytes))).collect();
+            }
+            None => {
+                for (name, held) in &map.streams {
+                    let bytes = held.points.first().map_or(held.bytes_end, |point| point.bytes);
+                    let limit = self.limits.entry(name.clone()).or_insert((held.numbers.start, bytes));
+                    *limit = (*limit).min((held.numbers.start, bytes));
+                }
+            }
+        }
+        (map, beyond)
+    }
+}
+
+fn learn_streams(scan: &Scan, streams: &mut BTreeMap<StreamName, Known>) {
+    let empty = Table::default();
+    for (name, entry) in &scan.map.table.as_ref().unwrap_or(&empty).0 {
+        let known = streams.entry(name.clone()).or_insert(Known { id: entry.id, head: 1, bytes: 0 });
+        if entry.next > known.head {
+            (known.head, known.bytes) = (entry.next, entry.bytes);
+        }
+    }
+    for (name, held) in &scan.map.streams {
+        streams.entry(name.clone()).or_insert(Known { id: held.id, head: 1, bytes: 0 });
+    }
+}
+
+fn learn_heads(map: &SegmentMap, streams: &mut BTreeMap<StreamName, Known>) {
+    for (name, held) in &map.streams {
+        if let Some(known) = streams.get_mut(name)
+            && held.numbers.end > known.head
+        {
+            (known.head, known.bytes) = (held.numbers.end, held.bytes_end);
+        }
+    }
+}

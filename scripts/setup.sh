@@ -1,0 +1,28 @@
+# Sourced by the other scripts: brings a fresh machine to where cargo can build everything. Quiet and quick when nothing is missing.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+need() { # program, Debian package
+    command -v "$1" >/dev/null 2>&1 && return
+    echo "installing $2 (for $1)"
+    apt-get install -y -q "$2" >/dev/null 2>&1 || { apt-get update -q >/dev/null && apt-get install -y -q "$2" >/dev/null; }
+}
+
+[ -d "$HOME/.cargo/bin" ] && PATH="$HOME/.cargo/bin:$PATH"
+# ring, SQLite and zstd are compiled from C.
+need cc gcc
+need python3 python3
+need curl curl
+# Debian's rustup, when the machine has none; it then installs what rust-toolchain.toml pins.
+command -v rustup >/dev/null 2>&1 || need rustup rustup
+rustup toolchain install --no-self-update >/dev/null 2>&1 || rustup toolchain install --no-self-update
+
+target_dir() { cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'; }
+
+# The guests: components for wasm32-wasip2, built by the plain Rust toolchain into target/guests.
+build_guests() {
+    local manifest
+    for manifest in examples/exporters/rust*/Cargo.toml; do
+        cargo build --quiet --release --locked --target wasm32-wasip2 --manifest-path "$manifest" --target-dir "$(target_dir)/guests"
+    done
+}

@@ -1,0 +1,108 @@
+//! The end of the program.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use flagpost_tests::{Answer, Client, Program, Setup, Target, assert_lines, client, event_number, events, lines_in, until};
+use rustix::process::Signal;
+use tokio::task::JoinSet;
+
+const FILE: &str = "  - { kind: file, name: out, outputDir: out, flushInterval: 100, maxEventInMemory: 5000 }";
+
+/// Clients that send until the relay is gone; the events that were acknowledged and those that were sent.
+fn load(setup: &Setup, clients: u64, acked: &Arc<Mutex<BTreeSet<u64>>>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for start in 0..clients {
+        let (relay, acked) = (Client::new(setup.port), acked.clone());
+        tasks.spawn(async move {
+            let http = client();
+            for round in 0.. {
+                let first = 1 + (round * clients + start) * 50;
+                match relay.try_post(&http, &events(first..first + 50)).await {
+                    Some(200) => acked.lock().unwrap().extend(first..first + 50),
+                    // Refused at the end: not promised.
+                    Some(503) | None => return,
+                    other => panic!("{other:?}"),
+                }
+            }
+        });
+    }
+    tasks
+}
+
+fn numbers(lines: &[String]) -> Vec<u64> {
+    lines.iter().map(|line| event_number(&serde_json::from_str(line).unwrap())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_under_load_loses_nothing() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let setup = Setup::new().with_exporters(FILE);
+        let mut relay = Program::start(&setup).await;
+        let acked = Arc::new(Mutex::new(BTreeSet::new()));
+        let tasks = load(&setup, 4, &acked);
+        until("there is load", async || (acked.lock().unwrap().len() >= 5_000).then_some(())).await;
+        relay.signal(signal);
+        let status = relay.ended().await;
+        assert!(status.success(), "{status}:\n{}", relay.log());
+        tasks.join_all().await;
+        let relay = Program::start(&setup).await;
+        let metrics = relay.drained(&["out"]).await;
+        relay.stop().await;
+        let mut delivered = numbers(&lines_in(&setup.path("out")));
+        assert_eq!(metrics.counts("out").delivered, delivered.len() as u64);
+        delivered.sort_unstable();
+        let once: BTreeSet<u64> = delivered.iter().copied().collect();
+        assert_eq!(once.len(), delivered.len(), "nothing is delivered twice");
+        assert!(acked.lock().unwrap().is_subset(&once), "nothing acknowledged is lost");
+    }
+}
+
+#[tokio::test]
+async fn what_waits_is_flushed_at_the_end() {
+    let setup = Setup::new().with_exporters("  - { kind: file, name: out, outputDir: out, flushInterval: 3600000 }");
+    let relay = Program::start(&setup).await;
+    relay.post(&events(1..101)).await;
+    assert_lines(&lines_in(&setup.path("out")), &[""; 0]);
+    relay.stop().await;
+    assert_lines(&lines_in(&setup.path("out")), &events(1..101));
+}
+
+#[tokio::test]
+async fn a_target_that_hangs_does_not_keep_the_program_beyond_its_time_and_its_events_stay() {
+    let target = Target::start(|_| Answer::Hang).await;
+    let hook = format!("  - {{ kind: webhook, name: hook, endpointUrl: \"{}\", flushInterval: 10 }}", target.url("/"));
+    let setup = Setup::new().with_head("evaluation: none\nshutdownTimeout: 300ms\n").with_exporters(&hook);
+    let relay = Program::start(&setup).await;
+    relay.post(&events(1..101)).await;
+    until("the target is asked", async || (target.requests() == 1).then_some(())).await;
+    relay.stop().await;
+    let relay = Program::start(&setup).await;
+    assert_eq!(relay.metrics().await.counts("hook").waiting, 100);
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn the_relay_is_not_ready_while_it_ends_and_a_second_signal_ends_it_at_once() {
+    let target = Target::start(|_| Answer::Hang).await;
+    let hook = format!("  - {{ kind: webhook, name: hook, endpointUrl: \"{}\", flushInterval: 10 }}", target.url("/"));
+    let setup = Setup::new().with_head("evaluation: none\nshutdownTimeout: 1h\n").with_exporters(&hook);
+    let mut relay = Program::start(&setup).await;
+    relay.post(&events(1..101)).await;
+    until("the target is asked", async || (target.requests() == 1).then_some(())).await;
+    relay.signal(Signal::TERM);
+    let http = client();
+    until("it takes no more", async || match http.get(relay.url("/health/ready")).send().await {
+        Ok(answer) => (answer.status() == 503).then_some(()),
+        Err(_) => Some(()),
+    })
+    .await;
+    relay.signal(Signal::TERM);
+    // Far less than the hour that it was given.
+    let status = relay.ended().await;
+    assert!(!status.success(), "{status}");
+    let relay = Program::start(&setup).await;
+    assert_eq!(relay.metrics().await.counts("hook").waiting, 100, "acknowledged events are still there");
+    drop(relay);
+}

@@ -1,0 +1,45 @@
+//! The program and the plugins under test, built once per run.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The workspace.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The program: `FLAGPOST_BIN`, or what cargo builds now.
+pub fn program_path() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| match std::env::var_os("FLAGPOST_BIN") {
+        Some(path) => path.into(),
+        None => {
+            artifacts(Command::new(env!("CARGO")).current_dir(root()).args(["build", "-p", "flagpost", "--bin", "flagpost"]), "flagpost")
+        }
+    })
+}
+
+/// The example exporter in Rust, as a newcomer builds it.
+pub fn example_plugin() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let source = root().join("examples/exporters/rust");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.current_dir(source).args(["build", "--release", "--target", "wasm32-wasip2"]);
+        artifacts(&mut cargo, ".wasm")
+    })
+}
+
+/// Runs cargo and gives the artifact whose file name ends in `suffix`.
+fn artifacts(cargo: &mut Command, suffix: &str) -> PathBuf {
+    let output = cargo.arg("--message-format=json-render-diagnostics").output().expect("cargo runs");
+    assert!(output.status.success(), "cargo could not build it:\n{}", String::from_utf8_lossy(&output.stderr));
+    let messages = String::from_utf8(output.stdout).unwrap();
+    let mut found = messages.lines().filter_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        let files = [&message["executable"], &message["filenames"][0]];
+        files.iter().filter_map(|file| file.as_str()).find(|file| file.ends_with(suffix)).map(PathBuf::from)
+    });
+    found.next_back().unwrap_or_else(|| panic!("cargo built nothing that ends in {suffix}"))
+}

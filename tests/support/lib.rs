@@ -1,0 +1,54 @@
+//! What end-to-end tests stand on: the real program as a child process, real servers as its targets, and the sums that must hold.
+//!
+//! Nothing here sleeps for a result. [`until`] asks again and again whether a condition holds; its limit only keeps a broken program from
+//! hanging the tests.
+
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
+
+mod build;
+mod events;
+mod files;
+mod guests;
+mod metrics;
+mod program;
+mod relay;
+mod setup;
+mod store;
+mod target;
+mod upstream;
+
+pub use build::{example_plugin, program_path};
+pub use events::{body, event, event_number, events, poison};
+pub use files::{assert_lines, json_files, lines_in};
+pub use guests::{Guest, guest};
+pub use metrics::{Counts, Metrics};
+pub use program::{Finished, Program, flagpost};
+pub use relay::{Client, client};
+pub use setup::Setup;
+pub use store::{Books, books};
+pub use target::{Answer, Received, Target};
+pub use upstream::Upstream;
+
+use std::time::Duration;
+
+/// The limit of every wait: far beyond what anything here takes, so that only a program that hangs meets it.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits until `check` gives something. Panics with `what` when it never does.
+pub async fn until<T, F>(what: &str, mut check: F) -> T
+where
+    F: AsyncFnMut() -> Option<T>,
+{
+    let asking = async {
+        loop {
+            if let Some(found) = check().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    match tokio::time::timeout(PATIENCE, asking).await {
+        Ok(found) => found,
+        Err(_) => panic!("waited in vain: {what}"),
+    }
+}
