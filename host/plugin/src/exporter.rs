@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use flagpost_event::EventBatch;
 use flagpost_exporter::{ExportError, Exporter, Limits, ProbeError, Readiness};
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::{AbortHandle, JoinError, JoinHandle};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::convert;
@@ -174,7 +174,12 @@ impl Future for Joined {
     type Output = Result<(), ExportError>;
 
     fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
-        std::pin::Pin::new(&mut self.0).poll(cx).map(|joined| joined.unwrap_or_else(|why| Err(ExportError::retryable(why.to_string()))))
+        // A panic of the host's on this batch counts as a crash, so that the batch becomes suspect; a cancelled task is the relay stopping.
+        let failed = |why: JoinError| match why.is_panic() {
+            true => ExportError::Crashed { reason: format!("the plugin host failed: {why}") },
+            false => ExportError::retryable("the plugin host is stopping"),
+        };
+        std::pin::Pin::new(&mut self.0).poll(cx).map(|joined| joined.unwrap_or_else(|why| Err(failed(why))))
     }
 }
 

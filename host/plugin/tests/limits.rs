@@ -130,11 +130,18 @@ fn waiting_is_no_cpu_time() {
 #[test]
 fn a_cancelled_call_costs_the_instance_and_nothing_else() {
     RUNTIME.block_on(async {
-        let exporter = ready(probe(json!({ "do": "sleep" }))).await;
-        tokio::time::timeout(Duration::from_millis(50), exporter.export(&features(1))).await.unwrap_err();
-        let limits = PluginLimits { timeout: Duration::from_millis(200), ..PluginLimits::default() };
+        let limits = PluginLimits { timeout: Duration::from_secs(2), ..PluginLimits::default() };
         let next = ready(PluginSpec { limits, ..probe(json!({ "do": "sleep" })) }).await;
-        tokio::time::timeout(Duration::from_millis(20), next.export(&features(1))).await.unwrap_err();
+        let batch = features(1);
+        let mut call = std::pin::pin!(next.export(&batch));
+        while next.stats().calls == 0 {
+            tokio::select! {
+                ended = &mut call => panic!("the call ended: {ended:?}"),
+                () = tokio::time::sleep(Duration::from_millis(1)) => {}
+            }
+        }
+        // Dropped in the middle of the call.
+        call.set(next.export(&batch));
         assert!(crash(&next).await.contains("limits.timeout"), "it takes the next call");
         assert_eq!(next.stats().instances, 2);
     });
@@ -169,12 +176,25 @@ fn handles_and_bytes_given_to_the_host_are_bounded() {
     RUNTIME.block_on(async {
         let exporter = ready(probe(json!({ "do": "handles" }))).await;
         let reason = crash(&exporter).await;
-        assert!(reason.contains("held more than 4096 handles of the host at once"), "{reason}");
+        assert!(reason.contains("held more than 1024 handles of the host at once"), "{reason}");
         assert_eq!(exporter.stats().resources_refused, 1);
         let exporter = ready(probe(json!({ "do": "hostcall" }))).await;
         let reason = crash(&exporter).await;
         assert!(reason.contains("handed the host more than 32 MiB in one call"), "{reason}");
         assert_eq!(exporter.stats().hostcall_exceeded, 1);
+    });
+}
+
+#[test]
+fn an_instance_that_leaks_handles_is_replaced_before_it_fails() {
+    RUNTIME.block_on(async {
+        let exporter = ready(probe(json!({ "do": "leak", "handles": 250 }))).await;
+        let mut calls = Vec::new();
+        for _ in 0..4 {
+            calls.push(ask(&exporter).await["calls"].as_u64().unwrap());
+        }
+        assert_eq!(calls, [1, 2, 1, 2]);
+        assert_eq!((exporter.stats().resources_refused, exporter.stats().traps), (0, 0));
     });
 }
 

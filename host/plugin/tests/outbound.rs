@@ -86,6 +86,19 @@ fn a_refusal_reaches_a_guest_that_is_still_writing_its_body() {
 }
 
 #[test]
+fn a_swarm_of_requests_takes_few_connections_and_all_are_answered() {
+    RUNTIME.block_on(async {
+        let server = Server::start(|_| status(204)).await;
+        let mut spec = asking("swarm", "GET", &server.origin("127.0.0.1"), &[&server.origin("127.0.0.1")]);
+        spec.config["requests"] = json!(100);
+        assert_eq!(ask(&*ready(spec).await).await, json!([]), "all are answered");
+        assert_eq!(server.seen().len(), 100);
+        // 16 in use, 8 idle ones kept.
+        assert!(server.most_open() <= 24, "{}", server.most_open());
+    });
+}
+
+#[test]
 fn redirects_are_shown_not_followed() {
     RUNTIME.block_on(async {
         let server = Server::start(|_| {
@@ -138,7 +151,7 @@ fn a_large_response_is_cut_and_counted() {
 fn a_destination_that_hangs_is_an_error_for_the_guest_not_its_end() {
     RUNTIME.block_on(async {
         let server = Server::start(|_| None).await;
-        let limits = PluginLimits { timeout: Duration::from_secs(1), ..PluginLimits::default() };
+        let limits = PluginLimits { timeout: Duration::from_secs(5), ..PluginLimits::default() };
         for (interface, expected) in [("http", "timeout"), ("wasi-http", "Timeout")] {
             let spec = asking(interface, "POST", &server.url("/"), &[&server.origin("127.0.0.1")]);
             let exporter = ready(PluginSpec { limits: limits.clone(), ..spec }).await;

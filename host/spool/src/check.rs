@@ -85,7 +85,7 @@ impl fmt::Display for CheckReport {
             }
         }
         for stream in &self.streams {
-            let damaged: u64 = stream.damaged.iter().map(count).sum();
+            let damaged: u64 = stream.damaged.iter().map(count).fold(0, u64::saturating_add);
             write!(f, "{}: {} events from {}, {damaged} damaged", stream.stream, count(&stream.numbers), stream.numbers.start)?;
             write_ranges(f, "damaged", &stream.damaged)?;
             write_ranges(f, "already removed", &stream.gone)?;

@@ -1,6 +1,89 @@
-//! The `log` exporter.
+//! The `log` exporter: one line of text per event, as a JSON log line.
+//!
+//! Upstream writes through its own logger, so that `logLevel: warn` silences it and more than a hundred equal lines a second are sampled.
+//! Here lines go to a [`LineSink`] of their own. Field values cannot forge lines: they are inside a JSON string.
 
-use crate::KindInfo;
+mod format;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use flagpost_event::{Clock, EventBatch, Json};
+
+use crate::config::Keys;
+use crate::{BuildContext, ConfigError, ExportError, Exporter, KindInfo, Limits, LineSink};
+use format::Format;
 
 /// What the registry knows of it.
-pub(crate) const KIND: KindInfo = KindInfo { name: "log", keys: &["logFormat"], location_keys: &[], build: |_, _| todo!() };
+pub(crate) const KIND: KindInfo = KindInfo {
+    name: "log",
+    keys: &["logFormat"],
+    location_keys: &[],
+    build: |config, context| Ok(Arc::new(LogExporter::new(config, context)?)),
+};
+
+/// Most events per write: a terminal or a log collector is not to wait for megabytes.
+const MOST_EVENTS: usize = 1_000;
+
+/// The flag set whose name is not written, as upstream's unnamed client.
+const DEFAULT_FLAG_SET: &str = "default";
+
+#[derive(Debug)]
+struct LogExporter {
+    format: Format,
+    clock: Arc<dyn Clock>,
+    lines: Arc<dyn LineSink>,
+}
+
+impl LogExporter {
+    fn new(config: serde_json::Value, context: &BuildContext) -> Result<Self, ConfigError> {
+        let mut keys = Keys::new(config)?;
+        let configured = keys.text("logFormat");
+        let format = Format::new(configured.as_deref()).unwrap_or_else(|message| {
+            keys.problem("logFormat", message, "only fields are known, without functions and pipes");
+            Format::default()
+        });
+        keys.finish()?;
+        Ok(LogExporter { format, clock: Arc::clone(&context.clock), lines: Arc::clone(&context.lines) })
+    }
+
+    /// The batch as log lines.
+    fn render(&self, batch: &EventBatch) -> Result<Vec<u8>, ExportError> {
+        let millis = self.clock.unix_millis();
+        let flag_set = &*batch.stream().flag_set;
+        let flag_set = match flag_set {
+            DEFAULT_FLAG_SET => String::new(),
+            name => format!(",\"flagset\":{}", Json::from(serde_json::Value::from(name)).as_str()),
+        };
+        let mut out = Vec::with_capacity(batch.bytes());
+        for line in batch.lines() {
+            let message = Json::from(serde_json::Value::from(self.format.render(batch.kind(), line)?));
+            let head = format!("{{\"level\":\"info\",\"ts\":{}.{:03}{flag_set},\"msg\":", millis / 1000, millis % 1000);
+            for part in [head.as_str(), message.as_str(), "}\n"] {
+                out.extend_from_slice(part.as_bytes());
+            }
+        }
+        Ok(out)
+    }
+}
+
+#[async_trait]
+impl Exporter for LogExporter {
+    fn is_bulk(&self) -> bool {
+        false
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { max_events: MOST_EVENTS, ..Limits::default() }
+    }
+
+    async fn export(&self, batch: &EventBatch) -> Result<(), ExportError> {
+        let lines = self.render(batch)?;
+        let sink = Arc::clone(&self.lines);
+        match tokio::task::spawn_blocking(move || sink.write_lines(&lines)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(ExportError::retryable(format!("cannot write log lines: {error}"))),
+            Err(error) => Err(ExportError::Crashed { reason: format!("writing log lines was broken off: {error}") }),
+        }
+    }
+}

@@ -1,11 +1,66 @@
-//! The `webhook` exporter.
+//! The `webhook` exporter: one POST per batch, with upstream's body, headers and signature.
 
-use crate::KindInfo;
+mod body;
+mod client;
+mod config;
+mod outcome;
+mod redirect;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use flagpost_event::{Clock, EventBatch};
+
+use crate::{DEFAULT_TIMEOUT, ExportError, Exporter, KindInfo, ProbeError};
+use client::Client;
+use config::WebhookConfig;
 
 /// What the registry knows of it.
 pub(crate) const KIND: KindInfo = KindInfo {
     name: "webhook",
     keys: &["endpointUrl", "secret", "meta", "headers"],
     location_keys: &["endpointUrl"],
-    build: |_, _| todo!(),
+    build: |config, context| {
+        let config = WebhookConfig::read(config, &context.hostname)?;
+        let client = Client::new(&config)?;
+        Ok(Arc::new(WebhookExporter { config, client, clock: Arc::clone(&context.clock) }))
+    },
 };
+
+/// Larger bodies are put together and signed where it may take its time.
+const LARGE: usize = 256 << 10;
+
+#[derive(Debug)]
+struct WebhookExporter {
+    config: WebhookConfig,
+    client: Client,
+    clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl Exporter for WebhookExporter {
+    fn is_bulk(&self) -> bool {
+        true
+    }
+
+    async fn export(&self, batch: &EventBatch) -> Result<(), ExportError> {
+        let body = if batch.bytes() < LARGE {
+            self.config.body.of(batch)
+        } else {
+            let (maker, batch) = (self.config.body.clone(), batch.clone());
+            let made = tokio::task::spawn_blocking(move || maker.of(&batch)).await;
+            made.map_err(|error| ExportError::Crashed { reason: format!("making the request was broken off: {error}") })?
+        };
+        match tokio::time::timeout(DEFAULT_TIMEOUT, self.client.post(batch.id(), body, &*self.clock)).await {
+            Ok(result) => result,
+            Err(_) => {
+                let seconds = DEFAULT_TIMEOUT.as_secs();
+                Err(ExportError::retryable(format!("{} did not answer within {seconds} s", self.client.shown())))
+            }
+        }
+    }
+
+    async fn probe(&self) -> Result<(), ProbeError> {
+        self.client.probe().await
+    }
+}

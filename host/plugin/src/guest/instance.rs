@@ -92,11 +92,14 @@ impl Instance {
         answer.map_err(Ended::into_failure)
     }
 
-    /// Whether it has served long enough, holds most of its memory (which never shrinks), or was refused some.
-    pub(crate) fn is_worn(&self) -> bool {
-        let state = self.store.data();
+    /// Whether it has served long enough, was refused memory, or holds most of what it may: memory never shrinks, and leaked handles stay.
+    pub(crate) fn is_worn(&mut self) -> bool {
+        let state = self.store.data_mut();
         let limit = state.shared.spec.limits.memory;
-        self.calls >= MAX_CALLS || state.limiter.memory() > limit / 4 * 3 || state.limiter.refused().is_some()
+        self.calls >= MAX_CALLS
+            || state.limiter.refused().is_some()
+            || state.limiter.memory() > limit / 4 * 3
+            || state.handles() > MAX_RESOURCES / 4 * 3
     }
 }
 

@@ -18,7 +18,10 @@ pub(crate) use output::printable;
 pub(crate) use state::{GuestState, Shared};
 
 /// Handles of the host (streams, requests, pollables) that one instance may hold at once.
-pub(crate) const MAX_RESOURCES: usize = 4096;
+pub(crate) const MAX_RESOURCES: usize = 1024;
+
+/// Bytes of one set of HTTP headers, as they lie in the host's memory; a guest may hold [`MAX_RESOURCES`] of them.
+pub(crate) const MAX_HEADER_BYTES: usize = 32 << 10;
 
 /// Bytes that one import or one result may hand to the host: a request body with every event of a call, encoded generously.
 pub(crate) const MAX_HOSTCALL_BYTES: usize = 32 << 20;

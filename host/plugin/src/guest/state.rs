@@ -64,6 +64,8 @@ impl GuestState {
         for (name, value) in &shared.spec.env {
             wasi.env(name, value);
         }
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(super::MAX_HEADER_BYTES);
         let mut table = ResourceTable::new();
         table.set_max_capacity(super::MAX_RESOURCES);
         GuestState {
@@ -75,10 +77,15 @@ impl GuestState {
             deadline: tokio::time::Instant::now(),
             table,
             wasi: wasi.build(),
-            http: WasiHttpCtx::new(),
+            http,
             hooks: WasiHooks::new(shared.outbound.clone()),
             shared,
         }
+    }
+
+    /// How many handles of the host the guest holds.
+    pub(super) fn handles(&mut self) -> usize {
+        self.table.iter_mut().count()
     }
 
     /// Notes which call comes, and until when it may last.

@@ -17,9 +17,12 @@ pub use resolver::{Resolver, SystemResolver};
 pub(crate) use wasi::WasiHooks;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
+use futures_util::future::maybe_done;
 use http::Method;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use url::Url;
 
@@ -28,6 +31,10 @@ use crate::stats::Counters;
 
 /// Bytes of a response's body that a guest gets.
 pub(crate) const MAX_RESPONSE_BYTES: usize = 4 << 20;
+
+/// Requests of one plugin at the same time; more wait for their turn. Each is a connection: without a bound one guest could take every
+/// file descriptor of the relay, and with them its listening side.
+const MAX_REQUESTS: usize = 16;
 
 /// Refusals are logged this often: a guest could make thousands a second.
 const DENIAL_LOG: Duration = Duration::from_secs(10);
@@ -42,6 +49,7 @@ struct Inner {
     policy: Arc<Policy>,
     resolver: Arc<dyn Resolver>,
     counters: Arc<Counters>,
+    turns: Arc<Semaphore>,
     /// When a refusal was last logged, and how many were not since.
     logged: Mutex<(Option<Instant>, u64)>,
     /// Made by [`Outbound::warm_up`], or at the first request.
@@ -55,6 +63,7 @@ impl Outbound {
             policy: Arc::new(policy),
             resolver,
             counters,
+            turns: Arc::new(Semaphore::new(MAX_REQUESTS)),
             logged: Mutex::default(),
             client: OnceLock::new(),
         }))
@@ -73,6 +82,20 @@ impl Outbound {
     fn check(&self, method: &Method, url: &Url) -> Result<(), Denial> {
         self.0.counters.http_requests.one();
         self.0.policy.check(method, url).inspect_err(|denial| self.denied(denial))
+    }
+
+    /// Queues up for a turn, now; it lasts as long as the permit: until the response is read or dropped.
+    ///
+    /// Turns come in the order of the guest's requests, not in that of the tasks that serve them: a guest that waits for its first
+    /// response would otherwise wait for ever, when later ones that it does not read yet have all the turns.
+    fn queue_up(&self) -> impl Future<Output = Option<OwnedSemaphorePermit>> + Send + use<> {
+        let mut turn = Box::pin(maybe_done(Arc::clone(&self.0.turns).acquire_owned()));
+        // The first poll takes the place in the queue; whoever awaits the turn polls again.
+        let _free_now = turn.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        async move {
+            turn.as_mut().await;
+            turn.as_mut().take_output()?.ok()
+        }
     }
 
     fn denied(&self, denial: &Denial) {

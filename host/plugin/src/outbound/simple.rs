@@ -41,6 +41,8 @@ impl Outbound {
 
         let asked = request.timeout_ms.map(|ms| Duration::from_millis(ms.into()));
         let timeout = budget(deadline).min(asked.unwrap_or(Duration::MAX));
+        let turn = tokio::time::timeout(timeout, self.queue_up()).await;
+        let _turn = turn.ok().flatten().ok_or(SendError::Timeout)?;
         let mut outgoing = self.client().map_err(other)?.request(method, url).headers(headers).timeout(timeout);
         outgoing = match request.body {
             Body::Empty => outgoing,

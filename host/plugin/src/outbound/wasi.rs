@@ -1,10 +1,15 @@
 //! The interface `wasi:http`, outgoing side: what `fetch`, `wstd` and their like use.
 
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::{TryStreamExt as _, stream};
-use http_body::Frame;
-use http_body_util::{BodyDataStream, BodyExt as _, StreamBody};
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt as _, stream};
+use http_body::{Body as _, Frame};
+use http_body_util::{BodyExt as _, StreamBody};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 use url::Url;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
@@ -44,9 +49,10 @@ impl WasiHttpHooks for WasiHooks {
         options: Option<RequestOptions>,
         _response_processed: Done,
     ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Done), Error>> + Send> {
-        let (outbound, deadline) = (self.outbound.clone(), self.deadline);
+        let (outbound, deadline, turn) = (self.outbound.clone(), self.deadline, self.outbound.queue_up());
         Box::new(async move {
-            let response = outbound.send_wasi(request, options.unwrap_or_default(), deadline).await?;
+            let turn = timeout(budget(deadline), turn).await.ok().flatten().ok_or(Error::ConnectionLimitReached)?;
+            let response = outbound.send_wasi(request, options.unwrap_or_default(), turn, deadline).await?;
             Ok((response, Box::new(async { Ok(()) }) as Done))
         })
     }
@@ -57,16 +63,17 @@ impl Outbound {
         &self,
         request: http::Request<WasiBody>,
         options: RequestOptions,
+        turn: OwnedSemaphorePermit,
         deadline: Instant,
     ) -> Result<http::Response<WasiBody>, Error> {
         let (parts, body) = request.into_parts();
+        let body = Upload(Arc::new(Mutex::new(body)));
         if parts.method == http::Method::CONNECT {
             return Err(Error::HttpRequestMethodInvalid);
         }
         let url = Url::parse(&parts.uri.to_string()).map_err(|_| Error::HttpRequestUriInvalid)?;
         if let Err(denial) = self.check(&parts.method, &url) {
-            // A guest that still writes would see a closed stream and never ask why.
-            drop(timeout(budget(deadline), drain(body)).await);
+            drop(timeout(budget(deadline), body.drain()).await);
             return Err(denied(&denial));
         }
         let client = self.client().map_err(|why| Error::InternalError(Some(why)))?;
@@ -75,18 +82,29 @@ impl Outbound {
             .request(parts.method, url)
             .headers(parts.headers)
             .timeout(budget)
-            .body(reqwest::Body::wrap_stream(BodyDataStream::new(body)));
+            .body(reqwest::Body::wrap_stream(body.clone().into_stream()));
         let first_byte = options.first_byte_timeout.unwrap_or(budget);
-        let response = timeout(first_byte, outgoing.send()).await.map_err(|_| Error::ConnectionReadTimeout)?;
-        let response = response.map_err(|why| self.wasi_error(why))?;
-        Ok(self.clone().wasi_response(response, options.between_bytes_timeout.unwrap_or(budget)))
+        let response = match timeout(first_byte, outgoing.send()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(why)) => {
+                drop(timeout(budget, body.drain()).await);
+                return Err(self.wasi_error(why));
+            }
+            Err(_) => return Err(Error::ConnectionReadTimeout),
+        };
+        Ok(self.clone().wasi_response(response, turn, options.between_bytes_timeout.unwrap_or(budget)))
     }
 
-    fn wasi_response(self, mut response: reqwest::Response, between_bytes: Duration) -> http::Response<WasiBody> {
+    fn wasi_response(
+        self,
+        mut response: reqwest::Response,
+        turn: OwnedSemaphorePermit,
+        between_bytes: Duration,
+    ) -> http::Response<WasiBody> {
         let mut head = http::Response::new(());
         *head.status_mut() = response.status();
         *head.headers_mut() = std::mem::take(response.headers_mut());
-        let chunks = stream::try_unfold((self, response, 0), move |(outbound, mut response, seen)| async move {
+        let chunks = stream::try_unfold((self, response, turn, 0), move |(outbound, mut response, turn, seen)| async move {
             let chunk = timeout(between_bytes, response.chunk()).await.map_err(|_| Error::ConnectionReadTimeout)?;
             let Some(chunk) = chunk.map_err(|why| outbound.wasi_error(why))? else { return Ok(None) };
             let seen = seen + chunk.len();
@@ -94,7 +112,7 @@ impl Outbound {
                 outbound.0.counters.http_truncated.one();
                 return Err(Error::HttpResponseBodySize(Some(MAX_RESPONSE_BYTES as u64)));
             }
-            Ok(Some((chunk, (outbound, response, seen))))
+            Ok(Some((chunk, (outbound, response, turn, seen))))
         });
         head.map(|()| StreamBody::new(chunks.map_ok(Frame::data)).boxed_unsync())
     }
@@ -113,9 +131,27 @@ impl Outbound {
     }
 }
 
-/// Reads a body to its end and keeps nothing.
-async fn drain(mut body: WasiBody) {
-    while let Some(Ok(_)) = body.frame().await {}
+/// The guest's body on its way out, which can be read to its end when the request failed: a guest that still writes would otherwise see a
+/// closed stream, and never learn why.
+#[derive(Clone)]
+struct Upload(Arc<Mutex<WasiBody>>);
+
+impl Upload {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let mut body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Pin::new(&mut *body).poll_frame(cx)
+    }
+
+    /// The data; trailers are not sent.
+    fn into_stream(self) -> impl Stream<Item = Result<Bytes, Error>> + Send {
+        let frames = stream::poll_fn(move |cx| self.poll(cx));
+        frames.try_filter_map(|frame| std::future::ready(Ok(frame.into_data().ok())))
+    }
+
+    /// Reads the rest and keeps nothing.
+    async fn drain(&self) {
+        while let Some(Ok(_)) = std::future::poll_fn(|cx| self.poll(cx)).await {}
+    }
 }
 
 /// The code has no room for the text; the log has it.

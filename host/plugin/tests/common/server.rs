@@ -28,6 +28,8 @@ pub struct Server {
     pub address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
     connections: Arc<AtomicUsize>,
+    /// Open now, and most at the same time.
+    open: Arc<(AtomicUsize, AtomicUsize)>,
 }
 
 /// What to answer; `None` never answers.
@@ -38,11 +40,13 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (seen, connections) = (Arc::<Mutex<Vec<Seen>>>::default(), Arc::<AtomicUsize>::default());
-        let server = Server { address, seen: Arc::clone(&seen), connections: Arc::clone(&connections) };
+        let open = Arc::<(AtomicUsize, AtomicUsize)>::default();
+        let server = Server { address, seen: Arc::clone(&seen), connections: Arc::clone(&connections), open: Arc::clone(&open) };
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 connections.fetch_add(1, Ordering::SeqCst);
+                open.1.fetch_max(open.0.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 let seen = Arc::clone(&seen);
                 let service = hyper::service::service_fn(move |request: Request<Incoming>| {
                     let seen = Arc::clone(&seen);
@@ -57,7 +61,12 @@ impl Server {
                         }
                     }
                 });
-                tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+                let open = Arc::clone(&open);
+                tokio::spawn(async move {
+                    // How a connection ends is the client's business.
+                    drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+                    open.0.fetch_sub(1, Ordering::SeqCst);
+                });
             }
         });
         server
@@ -74,6 +83,11 @@ impl Server {
 
     pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
+    }
+
+    /// Most connections at the same time.
+    pub fn most_open(&self) -> usize {
+        self.open.1.load(Ordering::SeqCst)
     }
 
     pub fn connections(&self) -> usize {

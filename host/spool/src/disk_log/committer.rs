@@ -8,9 +8,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Shared;
 use super::pack::{self, Chunk, Packer, Place};
 use super::queue::{Group, Work};
+use super::shared::Shared;
 use super::state::{NewBlock, Segment};
 use crate::block::{self, Header, Kind, RAW};
 use crate::disk::DiskFile;

@@ -291,6 +291,11 @@ impl State {
 
     /// Events known to be damaged.
     pub(super) fn damaged(&self) -> u64 {
-        self.segments.values().flat_map(|segment| segment.streams.values()).flat_map(|held| &held.damaged).map(count).sum()
+        self.segments
+            .values()
+            .flat_map(|segment| segment.streams.values())
+            .flat_map(|held| &held.damaged)
+            .map(count)
+            .fold(0, u64::saturating_add)
     }
 }

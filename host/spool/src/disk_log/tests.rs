@@ -20,6 +20,9 @@ fn open(segment_bytes: u64, tail_bytes: usize) -> (DiskLog, TempDir) {
     (log, dir)
 }
 
+mod sectors;
+mod space;
+
 mod on_small_segments {
     crate::conformance::conforms!(super::small);
 }

@@ -44,6 +44,7 @@ fn plan(first: u64, last: u64) -> Plan {
         condemned: vec![(first, "why".into())],
         given_up: vec![(first..first + 2, DropReason::Damaged)],
         trying: None,
+        vouched: false,
         behind: (first == 90).then(|| plan(last + 1, last + 3)).into_iter().collect(),
     }
 }

@@ -19,6 +19,9 @@ const POINT_FILE_BYTES: u64 = 1024 * 1024;
 /// An event's time of arrival is told this exactly, in milliseconds.
 const POINT_MILLIS: u64 = 5_000;
 
+/// No number and no sum of bytes is above this: what says so is no record of ours. Sums need no check for overflow then.
+pub(crate) const MOST: u64 = 1 << 60;
+
 /// A block that the index knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Point {
@@ -123,10 +126,11 @@ impl Held {
 
     /// Adds a damaged range that a reader found; returns how many numbers were not known to be damaged.
     pub(crate) fn add_damage(&mut self, found: Range<u64>) -> u64 {
-        let before: u64 = self.damaged.iter().map(count).sum();
+        let total = |ranges: &[Range<u64>]| ranges.iter().map(count).sum::<u64>();
+        let before = total(&self.damaged);
         self.damaged.push(found);
         self.damaged = merge(std::mem::take(&mut self.damaged));
-        self.damaged.iter().map(count).sum::<u64>() - before
+        total(&self.damaged) - before
     }
 }
 
@@ -206,8 +210,11 @@ impl SegmentMap {
             }
             let ascending = held.points.is_sorted_by(|a, b| a.number < b.number && a.position < b.position);
             let inside = held.points.iter().all(|point| held.numbers.contains(&point.number) && point.position < position);
-            let numbers = held.numbers.start >= 1 && held.numbers.start <= held.numbers.end;
-            if !(ascending && inside && numbers && merge(held.damaged.clone()) == held.damaged) {
+            let numbers = held.numbers.start >= 1 && held.numbers.start <= held.numbers.end && held.numbers.end <= MOST;
+            let bytes = held.bytes_end <= MOST && held.points.iter().all(|point| point.bytes <= held.bytes_end);
+            let within = |range: &Range<u64>| held.numbers.start <= range.start && range.end <= held.numbers.end;
+            let damaged = held.damaged.iter().all(within) && merge(held.damaged.clone()) == held.damaged;
+            if !(ascending && inside && numbers && bytes && damaged) {
                 return None;
             }
             streams.insert(name, held);

@@ -7,6 +7,10 @@ pub(crate) mod scan;
 pub(crate) mod table;
 pub(crate) mod window;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+
 /// The name of segment `sequence`. Sixteen digits sort as numbers.
 pub(crate) fn file_name(sequence: u64) -> String {
     format!("{sequence:016}.segment")

@@ -6,7 +6,7 @@ use std::io;
 use flagpost_event::StreamName;
 
 use super::codec::Source;
-use super::map::{BlockAt, Held, SegmentMap};
+use super::map::{BlockAt, Held, MOST, SegmentMap};
 use super::records::{Item, Origin, Payload, Record, Records};
 use super::table::Table;
 use super::window::Window;
@@ -171,7 +171,9 @@ impl Builder {
 
     fn events(&mut self, record: Record) {
         let name = std::str::from_utf8(&record.name).ok().and_then(|name| name.parse().ok());
-        let Some(name) = name.filter(|_| record.header.first >= 1 && record.header.count >= 1) else { return };
+        let header = &record.header;
+        let numbers = header.first >= 1 && header.count >= 1 && header.end() <= MOST && header.bytes_before <= MOST;
+        let Some(name) = name.filter(|_| numbers && header.count <= header.payload_len) else { return };
         if self.group.first().is_some_and(|(_, of_group, _)| record.header.group > of_group.group) {
             self.settle();
         }

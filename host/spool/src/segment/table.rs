@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use flagpost_event::StreamName;
 
 use super::codec::{Source, put_text, put_u32, put_u64};
+use super::map::MOST;
 use crate::log::StreamId;
 
 /// A stream in a [`Table`].
@@ -40,6 +41,9 @@ impl Table {
         let mut streams = BTreeMap::new();
         for _ in 0..count {
             let entry = TableEntry { id: StreamId(source.u32()?), next: source.u64()?, bytes: source.u64()? };
+            if !(1..=MOST).contains(&entry.next) || entry.bytes > MOST {
+                return None;
+            }
             streams.insert(source.text()?.parse().ok()?, entry);
         }
         Some(Table(streams))

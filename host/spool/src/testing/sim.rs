@@ -1,6 +1,7 @@
 //! [`SimDisk`].
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -36,6 +37,8 @@ struct Inner {
     /// Calls from this one on fail: the machine is off.
     power_cut_at: Option<u64>,
     faults: Vec<Fault>,
+    /// Files and bytes of them that cannot be read.
+    unreadable: Vec<(PathBuf, Range<u64>)>,
     sync_works: bool,
     capacity: u64,
 }
@@ -54,7 +57,16 @@ impl SimDisk {
     }
 
     fn with(files: Files, random: StdRng, sync_works: bool) -> SimDisk {
-        let inner = Inner { files, random, calls: 0, power_cut_at: None, faults: Vec::new(), sync_works, capacity: 1 << 30 };
+        let inner = Inner {
+            files,
+            random,
+            calls: 0,
+            power_cut_at: None,
+            faults: Vec::new(),
+            unreadable: Vec::new(),
+            sync_works,
+            capacity: 1 << 30,
+        };
         SimDisk { inner: Arc::new(Mutex::new(inner)) }
     }
 
@@ -94,7 +106,9 @@ impl SimDisk {
         let mut random = StdRng::seed_from_u64(reseed(&mut inner.random));
         let mut files = inner.files.clone();
         files.crash(&mut random);
-        SimDisk::with(files, random, inner.sync_works)
+        let after = SimDisk::with(files, random, inner.sync_works);
+        after.inner().unreadable.clone_from(&inner.unreadable);
+        after
     }
 
     /// A copy of the disk as it is seen now; both go on apart.
@@ -118,6 +132,11 @@ impl SimDisk {
     /// Flips bits of one byte.
     pub fn flip(&self, path: &Path, at: usize, mask: u8) {
         self.inner().files.flip(path, at, mask);
+    }
+
+    /// Makes bytes of a file unreadable from now on, as a bad sector does.
+    pub fn spoil(&self, path: &Path, bytes: Range<u64>) {
+        self.inner().unreadable.push((path.to_owned(), bytes));
     }
 
     fn file(&self, inode: u64) -> Arc<dyn DiskFile> {
@@ -235,6 +254,13 @@ impl DiskFile for SimFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut inner = self.disk.inner();
         inner.call(Call::Other)?;
+        let asked = offset..offset + buf.len() as u64;
+        let hit = |(path, bad): &(PathBuf, Range<u64>)| {
+            inner.files.find(path) == Some(self.inode) && bad.start < asked.end && asked.start < bad.end
+        };
+        if inner.unreadable.iter().any(hit) {
+            return Err(io::Error::other("a bad sector"));
+        }
         let bytes = inner.files.inodes.get(&self.inode).map_or(&[][..], |inode| &inode.seen);
         let bytes = bytes.get(offset as usize..).unwrap_or_default();
         let n = bytes.len().min(buf.len());

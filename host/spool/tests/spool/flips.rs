@@ -89,9 +89,11 @@ async fn compare(disk: SimDisk, expected: &[Events], what: &str) -> usize {
             assert_eq!(expected.get(number), Some(line), "{what}: {name} {number}");
         }
         assert_eq!(numbers(&damaged), missing, "{what}: {name} as readers are told");
-        let reported: Vec<Range<u64>> = log.damaged().into_iter().filter(|damage| damage.stream == name).map(|damage| damage.numbers).collect();
+        let reported: Vec<Range<u64>> =
+            log.damaged().into_iter().filter(|damage| damage.stream == name).map(|damage| damage.numbers).collect();
         assert_eq!(numbers(&reported), missing, "{what}: {name} as the log reports, {report:?}");
-        let checked: Vec<Range<u64>> = checked.streams.iter().filter(|check| check.stream == name).flat_map(|check| check.damaged.clone()).collect();
+        let checked: Vec<Range<u64>> =
+            checked.streams.iter().filter(|check| check.stream == name).flat_map(|check| check.damaged.clone()).collect();
         assert_eq!(numbers(&checked), missing, "{what}: {name} as `check` reports");
         lost += missing.len();
         events.values().for_each(|line| all.push_str(line));

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bytes;
 mod crash;
 mod faults;
 mod flips;
 mod format;
+mod hostile;
 mod oracle;
 mod shapes;
 mod world;

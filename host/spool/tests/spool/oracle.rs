@@ -111,7 +111,8 @@ impl Stream {
         }
         let name = stream_name(index);
         for range in &lost {
-            let covered = damaged.iter().any(|known| known.stream == name && known.numbers.start <= range.start && range.end <= known.numbers.end);
+            let covered =
+                damaged.iter().any(|known| known.stream == name && known.numbers.start <= range.start && range.end <= known.numbers.end);
             if !covered {
                 return Err(format!("{range:?} is damaged and was not reported: {damaged:?}"));
             }

@@ -74,6 +74,13 @@ impl Guest for Probe {
                 }
                 json!(null)
             }
+            "leak" => {
+                for _ in 0..config["handles"].as_u64().unwrap() {
+                    std::mem::forget(wasip2::clocks::monotonic_clock::subscribe_duration(1));
+                }
+                json!({ "calls": calls })
+            }
+            "swarm" => swarm(&text("url"), config["requests"].as_u64().unwrap()),
             "sleep" => {
                 std::thread::sleep(std::time::Duration::from_secs(3600));
                 json!(null)
@@ -126,4 +133,27 @@ fn standard(method: &str, url: &str, body: &str) -> Value {
             Err(why) => json!({ "error": format!("{why:?}") }),
         }
     })
+}
+
+/// Many requests at once; the failures.
+fn swarm(url: &str, requests: u64) -> Value {
+    use wasip2::http::outgoing_handler::handle;
+    use wasip2::http::types::{Fields, OutgoingRequest, Scheme};
+    let authority = url.strip_prefix("http://").unwrap();
+    let begin = |_| {
+        let request = OutgoingRequest::new(Fields::new());
+        request.set_scheme(Some(&Scheme::Http)).unwrap();
+        request.set_authority(Some(authority)).unwrap();
+        request.set_path_with_query(Some("/")).unwrap();
+        handle(request, None).unwrap()
+    };
+    let pending: Vec<_> = (0..requests).map(begin).collect();
+    let failure = |reply: wasip2::http::types::FutureIncomingResponse| {
+        reply.subscribe().block();
+        match reply.get() {
+            Some(Ok(Ok(_))) => None,
+            other => Some(format!("{other:?}")),
+        }
+    };
+    json!(pending.into_iter().filter_map(failure).collect::<Vec<_>>())
 }
