@@ -6,6 +6,9 @@ use flagpost_event::{Clock, SystemClock};
 
 use crate::{ConfigError, Exporter, LineSink};
 
+/// Builds an exporter from its own keys.
+pub type BuildFn = fn(serde_json::Value, &BuildContext) -> Result<Arc<dyn Exporter>, ConfigError>;
+
 /// A built-in kind of exporter.
 #[derive(Clone, Copy, Debug)]
 pub struct KindInfo {
@@ -15,8 +18,8 @@ pub struct KindInfo {
     pub keys: &'static [&'static str],
     /// Those keys that say where data goes: an unnamed exporter's identity is a hash over them.
     pub location_keys: &'static [&'static str],
-    /// Builds one from an object with nothing but [`keys`](Self::keys). Touches neither disk nor network.
-    pub build: fn(serde_json::Value, &BuildContext) -> Result<Arc<dyn Exporter>, ConfigError>,
+    /// Builds one from an object with nothing but [`keys`](Self::keys). Writes nothing and connects to nothing.
+    pub build: BuildFn,
 }
 
 /// What an exporter knows of the program it runs in.

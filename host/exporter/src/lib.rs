@@ -15,7 +15,7 @@ mod time;
 mod webhook;
 
 pub use config::{ConfigError, ConfigProblem};
-pub use kind::{BuildContext, KindInfo, kinds};
+pub use kind::{BuildContext, BuildFn, KindInfo, kinds};
 pub use outcome::{ExportError, ProbeError, RejectedEvent};
 pub use secret::Secret;
 pub use sink::{LineSink, StderrLines};

@@ -69,23 +69,22 @@ impl Exporter for FileExporter {
     }
 
     async fn export(&self, batch: &EventBatch) -> Result<(), ExportError> {
+        // The plan decides, not the settings: they may have changed since it was made.
         let plan = match batch.object() {
             Some(plan) => plan.clone(),
-            // An embedding program that plans nothing.
+            // An embedding program that plans nothing. Where a growing file may hold an earlier attempt is not known then.
             None => {
                 let facts = PlanFacts { batch: batch.id(), stream: batch.stream(), timestamp: self.clock.unix_seconds() };
-                ObjectPlan { name: self.config.name.render(&facts)?, offset: None }
+                ObjectPlan { name: self.config.name.render(&facts)?, offset: (!self.config.name.per_batch()).then_some(0) }
             }
         };
         let path: PathBuf = self.config.dir.join(&plan.name);
         let batch = batch.clone();
-        if self.config.name.per_batch() {
+        let Some(offset) = plan.offset else {
             return blocking(move || whole::write(&path, &plan.name, &batch)).await;
-        }
+        };
         let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner).remove(batch.id());
-        // Without an offset nothing is known about earlier attempts but that all of the file may hold them.
-        let searched = if fresh { None } else { Some(plan.offset.unwrap_or(0)) };
-        blocking(move || append::write(&path, searched, &batch)).await
+        blocking(move || append::write(&path, (!fresh).then_some(offset), &batch)).await
     }
 
     async fn probe(&self) -> Result<(), ProbeError> {

@@ -13,6 +13,8 @@ pub(super) fn failed(what: &str, path: &Path, error: &Error) -> ExportError {
         ErrorKind::PermissionDenied
         | ErrorKind::ReadOnlyFilesystem
         | ErrorKind::NotFound
+        // Something that is no directory stands where one is needed.
+        | ErrorKind::AlreadyExists
         | ErrorKind::NotADirectory
         | ErrorKind::IsADirectory
         | ErrorKind::InvalidFilename
@@ -40,6 +42,7 @@ mod tests {
             (Errno::ROFS, true),
             (Errno::NOENT, true),
             (Errno::NOTDIR, true),
+            (Errno::EXIST, true),
             (Errno::ISDIR, true),
             (Errno::NAMETOOLONG, true),
         ];
