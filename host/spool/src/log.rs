@@ -45,15 +45,15 @@ pub trait EventLog: Send + Sync + 'static {
     /// numbers that cannot be had: a reader steps over them and counts them.
     async fn read(&self, stream: StreamId, from: u64, limit: ReadLimit) -> Result<Read, ReadError>;
 
-    /// Bytes of the stream's lines in numbers below `number`, since the stream began. Exact at block boundaries, else the block's start
-    /// or better; never decreasing. `bytes_before(head) - bytes_before(cursor)` is what waits.
+    /// Bytes of the stream's lines in numbers below `number`, since the stream began. Exact at the head; elsewhere at most 64 KiB and a block
+    /// less, never more. Never decreasing in `number`. `bytes_before(head) - bytes_before(cursor)` is what waits.
     fn bytes_before(&self, stream: StreamId, number: u64) -> u64;
 
     /// The lowest number of the stream from which on at most `bytes` wait (a block boundary, or the head): where a cursor steps to when its
     /// budget is `bytes`.
     fn number_within(&self, stream: StreamId, bytes: u64) -> u64;
 
-    /// When the event was appended, in Unix milliseconds; `None` when it is not held.
+    /// When the event was appended, in Unix milliseconds, at most 5 s too early; `None` when it is not held.
     fn appended_at(&self, stream: StreamId, number: u64) -> Option<u64>;
 
     /// Gives up every event below its stream's number: segments wholly below are unlinked. Streams that are not named keep everything
