@@ -13,6 +13,10 @@ fn check(lines: &Lines, kind: EventKind, limits: &CollectLimits) {
         let mut again = Vec::new();
         event.write_line(&mut again);
         assert_eq!(again, text);
+        // `Kind` fills the field and is not what tells tracking events apart: such a line, sent again, is another event.
+        if matches!(&event, Event::Feature(event) if event.kind == "tracking") {
+            continue;
+        }
         let body = [b"{\"events\":[", text, b"]}"].concat();
         let collected = decode(&body, limits).expect("a line is an event");
         let same = if kind == EventKind::Feature { collected.feature } else { collected.tracking };

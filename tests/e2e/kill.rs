@@ -84,10 +84,12 @@ async fn a_kill_at_any_moment_loses_nothing_that_was_acknowledged() {
     // Takes a batch only while enough others are acknowledged and not taken.
     let (gate, taken, known) = (open.clone(), took.clone(), sent.clone());
     let paced = move |received: &Received| {
+        // In this order everywhere, or two threads wait for each other.
+        let known = known.lock().unwrap();
         let mut taken = taken.lock().unwrap();
         let mut with: BTreeSet<u64> = taken.clone();
         with.extend(received.numbers());
-        let waiting = known.lock().unwrap().acked.difference(&with).count();
+        let waiting = known.acked.difference(&with).count();
         if gate.load(Ordering::SeqCst) || waiting >= IN_FLIGHT {
             *taken = with;
             Answer::Status(200)

@@ -206,16 +206,21 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     bytes[at..at + 8].iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
-/// Whether a record was only partly written: some sector holds none of it. `bytes` is the record as far as the file has it, `position` its
-/// offset, `len` its full length. A complete record has a byte that is not zero in every sector that it touches.
-pub(crate) fn has_hole(bytes: &[u8], position: u64, len: u64) -> bool {
+/// Whether a record was only partly written: some sector holds none of it, or its trailer is not there. `bytes` is the record as far as
+/// the file has it, `position` its offset, `len` its full length. A complete record has a byte that is not zero in every sector that it touches.
+pub(crate) fn has_hole(bytes: &[u8], position: u64, len: u64, name: usize) -> bool {
     if (bytes.len() as u64) < len {
+        return true;
+    }
+    let empty = |part: &[u8]| part.iter().all(|byte| *byte == 0);
+    // A write that ended early, in the middle of a sector.
+    if empty(&bytes[bytes.len() - trailer_len(name)..]) {
         return true;
     }
     let mut from = 0u64;
     while from < len {
         let to = len.min(((position + from) / SECTOR + 1) * SECTOR - position);
-        if bytes[from as usize..to as usize].iter().all(|byte| *byte == 0) {
+        if empty(&bytes[from as usize..to as usize]) {
             return true;
         }
         from = to;

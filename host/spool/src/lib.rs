@@ -70,7 +70,7 @@
 //!
 //! Sealed segments are taken at their index's word; the others, normally one, are scanned record by record. Where a header is damaged, the scan
 //! looks for the next magic and finds the trailer. The last group of an unsealed segment may never have been acknowledged: if a block of it was
-//! written in part (a whole sector of it is zero, which no block has), that block and what follows is dropped in silence. If it is whole
+//! written in part (a whole sector of it or its trailer is zero, which no block has), that block and what follows is dropped in silence. If it is whole
 //! but wrong, that is damage: its numbers are reported and never given again. [`DiskLogOptions::floors`] adds what the bookkeeping knows
 //! to have been delivered, for the case that the disk has lost what it had confirmed. Old files are never appended to: the first group
 //! after a start begins a new segment. Nothing but trailing zeros is cut from a file.

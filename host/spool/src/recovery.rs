@@ -3,20 +3,22 @@
 //! Every stream's numbers are dense, and each segment's table says where its own begin. So a segment answers for the numbers from its own
 //! table up to the next segment's table: what is missing there is damaged, what it holds beyond was never acknowledged.
 
+mod numbers;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use flagpost_event::StreamName;
 
+use self::numbers::Newer;
 use crate::block::FORMAT;
 use crate::disk::Disk;
 use crate::log::StreamId;
 use crate::meta::{self, Meta};
-use crate::segment::map::{Held, SegmentMap};
+use crate::segment::map::SegmentMap;
 use crate::segment::records::Origin;
 use crate::segment::scan::{self, Finding, Refused, Scan};
-use crate::segment::table::Table;
 use crate::segment::window::Window;
 use crate::segment::{file_name, sequence_of};
 
@@ -86,6 +88,8 @@ pub(crate) struct Found {
     pub(crate) written: Option<u64>,
     /// It holds events whose numbers a newer segment gave to others: that one must stay as long as this one.
     pub(crate) pins_next: bool,
+    /// The disk could not read all of it.
+    pub(crate) unreadable: bool,
     pub(crate) sealed: bool,
     pub(crate) findings: Vec<(u64, Finding)>,
 }
@@ -118,122 +122,58 @@ pub(crate) fn load(disk: &dyn Disk, dir: &Path, thorough: bool) -> Result<Recove
     let mut segments = BTreeMap::new();
     let mut newer = Newer::default();
     let mut streams = BTreeMap::new();
+    let mut without_table = Vec::new();
     for &sequence in sequences.iter().rev() {
         let path = dir.join(file_name(sequence));
-        // Numbers of the newest segment are decided by what is read: a byte that the disk keeps to itself must stop the start.
-        let tolerant = newer.table;
-        let (scan, len, written) = read(disk, &path, Origin { store, segment: sequence }, thorough, tolerant)?;
+        // The newest segment decides which numbers come next: a byte of it that the disk keeps to itself must stop the start.
+        let tolerant = thorough || newer.table;
+        let (scan, len, written, unreadable) = read(disk, &path, Origin { store, segment: sequence }, thorough, tolerant)?;
         store = store.or(scan.store);
-        learn_streams(&scan, &mut streams);
-        let (map, pins_next) = newer.bound(scan.map, sequence, scan.torn);
-        learn_heads(&map, &mut streams);
-        segments.insert(sequence, Found { map, len, written, pins_next, sealed: scan.sealed, findings: scan.findings });
+        numbers::learn_streams(&scan, &mut streams);
+        if scan.map.table.is_none() {
+            without_table.push((sequence, newer.limits.clone()));
+        }
+        let (mut map, pins_next) = newer.bound(scan.map, sequence, scan.torn);
+        if unreadable {
+            // Where it ends is not known, so that a reader looks at all of it.
+            map.used = len;
+        }
+        numbers::learn_heads(&map, &mut streams);
+        segments.insert(sequence, Found { map, len, written, pins_next, unreadable, sealed: scan.sealed, findings: scan.findings });
+    }
+    for (sequence, limits) in without_table.into_iter().rev() {
+        numbers::adopt(&mut segments, sequence, &limits);
+    }
+    if !thorough {
+        // What could not be read now may be read later: readers find out what is lost.
+        for found in segments.values_mut().filter(|found| found.unreadable) {
+            found.map.streams.values_mut().for_each(|held| held.damaged.clear());
+        }
     }
     Ok(Recovered { meta, store, segments, streams })
 }
 
-type ReadSegment = (Scan, u64, Option<u64>);
+/// What was learned, the file's length, its length without zeros, and whether the disk kept bytes of it to itself.
+type ReadSegment = (Scan, u64, Option<u64>, bool);
 
 fn read(disk: &dyn Disk, path: &Path, origin: Origin, thorough: bool, tolerant: bool) -> Result<ReadSegment, OpenError> {
     let failed = |source| OpenError::Io { during: "reading", path: path.to_owned(), source };
     let file = disk.open(path).map_err(failed)?;
     let mut window = Window::new(&*file, tolerant).map_err(failed)?;
     if !thorough && let Some(scan) = scan::sealed(&mut window, origin).map_err(failed)? {
-        return Ok((scan, window.len(), None));
+        return Ok((scan, window.len(), None, false));
     }
     match scan::scan(&mut window, origin).map_err(failed)? {
         Ok(scan) => {
             // Bytes that could not be read are seen as zeros: they must not be cut off.
             let known = !scan.sealed && window.unreadable.is_empty();
             let written = if known { Some(window.len_without_zeros().map_err(failed)?) } else { None };
-            let written = written.filter(|_| window.unreadable.is_empty());
-            Ok((scan, window.len(), written))
+            let unreadable = !window.unreadable.is_empty();
+            Ok((scan, window.len(), written.filter(|_| !unreadable), unreadable))
         }
         Err(Refused::Newer { format, .. }) => {
             Err(OpenError::Newer { path: path.to_owned(), found: u32::from(format), known: u32::from(FORMAT) })
         }
         Err(Refused::Encoding { position, encoding }) => Err(OpenError::Encoding { path: path.to_owned(), position, encoding }),
-    }
-}
-
-/// What newer segments say about the ends of older ones.
-#[derive(Debug, Default)]
-struct Newer {
-    /// The segment after the one at hand.
-    sequence: Option<u64>,
-    /// Whether a newer segment's table is known, so that an unlisted stream had no events before it.
-    table: bool,
-    /// The lowest number that newer segments claim, and the stream's bytes before it.
-    limits: BTreeMap<StreamName, (u64, u64)>,
-}
-
-impl Newer {
-    /// Ends every stream's part of a segment where newer ones begin. The flag: it holds events beyond that.
-    fn bound(&mut self, mut map: SegmentMap, sequence: u64, torn: bool) -> (SegmentMap, bool) {
-        // What a missing segment held is gone, not damaged.
-        let adjacent = self.sequence == Some(sequence + 1);
-        let mut beyond = torn;
-        for (name, held) in &mut map.streams {
-            match self.limits.get(name) {
-                Some(&(limit, bytes)) if limit < held.numbers.end || adjacent => {
-                    beyond |= limit < held.numbers.end;
-                    held.end_at(limit, bytes);
-                }
-                None if self.table => {
-                    beyond = true;
-                    held.end_at(1, 0);
-                }
-                _ => {}
-            }
-        }
-        map.streams.retain(|_, held| !held.numbers.is_empty());
-        if adjacent && let Some(table) = &map.table {
-            for (name, &(limit, bytes)) in &self.limits {
-                let next = table.next(name);
-                if next < limit && !map.streams.contains_key(name) {
-                    let mut held = Held::new(table.0.get(name).map_or(StreamId(0), |entry| entry.id), next, bytes);
-                    held.end_at(limit, bytes);
-                    map.streams.insert(name.clone(), held);
-                }
-            }
-        }
-        self.sequence = Some(sequence);
-        match &map.table {
-            Some(table) => {
-                self.table = true;
-                self.limits = table.0.iter().map(|(name, entry)| (name.clone(), (entry.next, entry.bytes))).collect();
-            }
-            None => {
-                for (name, held) in &map.streams {
-                    let bytes = held.points.first().map_or(held.bytes_end, |point| point.bytes);
-                    let limit = self.limits.entry(name.clone()).or_insert((held.numbers.start, bytes));
-                    *limit = (*limit).min((held.numbers.start, bytes));
-                }
-            }
-        }
-        (map, beyond)
-    }
-}
-
-fn learn_streams(scan: &Scan, streams: &mut BTreeMap<StreamName, Known>) {
-    let empty = Table::default();
-    for (name, entry) in &scan.map.table.as_ref().unwrap_or(&empty).0 {
-        let known = streams.entry(name.clone()).or_insert(Known { id: entry.id, head: 1, bytes: 0 });
-        if entry.next > known.head {
-            (known.head, known.bytes) = (entry.next, entry.bytes);
-        }
-    }
-    for (name, held) in &scan.map.streams {
-        streams.entry(name.clone()).or_insert(Known { id: held.id, head: 1, bytes: 0 });
-    }
-}
-
-fn learn_heads(map: &SegmentMap, streams: &mut BTreeMap<StreamName, Known>) {
-    for (name, held) in &map.streams {
-        if let Some(known) = streams.get_mut(name)
-            && held.numbers.end > known.head
-        {
-            (known.head, known.bytes) = (held.numbers.end, held.bytes_end);
-        }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use flagpost_exporter::BuildContext;
+use flagpost_exporter::{BuildContext, kinds};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -108,6 +108,18 @@ fn tree() -> impl Strategy<Value = Value> {
     })
 }
 
+/// A file with exporters of every kind that is served, each with keys of all of them.
+fn exporters() -> impl Strategy<Value = Value> {
+    let names: Vec<&str> = kinds().iter().map(|info| info.name).chain(["wasm", "s3", ""]).collect();
+    let keys: Vec<&str> = kinds().iter().flat_map(|info| info.keys.iter().copied()).chain(WORDS.iter().copied()).collect();
+    let exporter =
+        (prop::sample::select(names), prop::collection::vec((prop::sample::select(keys), tree()), 0..6)).prop_map(|(kind, entries)| {
+            let entries = entries.into_iter().map(|(key, value)| (key.to_owned(), value)).chain([("kind".to_owned(), json!(kind))]);
+            Value::Object(entries.collect::<Map<_, _>>())
+        });
+    prop::collection::vec(exporter, 0..4).prop_map(|exporters| json!({ "exporters": exporters }))
+}
+
 fn read(text: &str) {
     let sources = Sources { env: &|name| (name == "HOME").then(|| "/root".to_owned()), build: BuildContext::system() };
     if let Err(problems) = from_text(text, Path::new("."), &sources) {
@@ -124,6 +136,11 @@ proptest! {
     #[test]
     fn random_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         read(&String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
+    fn random_exporters_are_read_or_refused(file in exporters()) {
+        read(&file.to_string());
     }
 
     #[test]

@@ -166,7 +166,7 @@ impl<'a, 'w> Records<'a, 'w> {
         } else {
             let len = header.record_len(name.len());
             let record = self.window.view(header.position, len)?;
-            if block::has_hole(record, header.position, len) { Payload::Torn } else { Payload::Damaged }
+            if block::has_hole(record, header.position, len, name.len()) { Payload::Torn } else { Payload::Damaged }
         };
         Ok(Record { header, name, payload, state, repaired })
     }

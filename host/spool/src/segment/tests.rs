@@ -148,6 +148,9 @@ fn a_sector_that_was_never_written_is_told_from_a_changed_byte() {
     let mut hole = record.clone();
     hole[512..1_024].fill(0);
     assert_eq!(state(&hole), Payload::Torn);
+    let mut cut = record.clone();
+    cut[2_000..].fill(0);
+    assert_eq!(state(&cut), Payload::Torn, "within the last sector");
     assert_eq!(state(&record[..record.len() - 1]), Payload::Good, "the last byte says only that the end was written");
     assert_eq!(state(&record[..1_500]), Payload::Torn);
 }

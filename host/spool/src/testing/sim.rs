@@ -139,6 +139,11 @@ impl SimDisk {
         self.inner().unreadable.push((path.to_owned(), bytes));
     }
 
+    /// Makes all bytes readable again.
+    pub fn heal(&self) {
+        self.inner().unreadable.clear();
+    }
+
     fn file(&self, inode: u64) -> Arc<dyn DiskFile> {
         Arc::new(SimFile { disk: self.clone(), inode })
     }
