@@ -58,7 +58,8 @@ mod tests {
     fn the_oldest_segments_go_first_and_only_as_many_as_needed() {
         let holds = [vec![(A, 1..10)], vec![(A, 10..20), (B, 1..5)], vec![(B, 5..9)], vec![(A, 20..30)]];
         let segments: Vec<_> = holds.iter().map(|holds| (100, holds.as_slice())).collect();
-        let cases: [(&[Holder], u64, &[Option<u64>]); 6] = [
+        type Case<'a> = (&'a [Holder], u64, &'a [Option<u64>]);
+        let cases: [Case<'_>; 6] = [
             (&[holder(A, 1, true), holder(B, 1, true)], 400, &[None, None]),
             (&[holder(A, 1, true), holder(B, 1, true)], 399, &[Some(10), None]),
             (&[holder(A, 1, true), holder(B, 1, true)], 200, &[Some(20), Some(5)]),

@@ -41,7 +41,7 @@ pub(crate) fn take_apart(piece: &NumberRanges, retry: &[u32], rejected: Vec<Reje
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::single_range_in_vec_init)]
 
     use super::*;
 
@@ -55,12 +55,7 @@ mod tests {
         let parts = take_apart(&piece, &[3, 0], rejected(&[4])).unwrap();
         assert_eq!(parts.delivered, NumberRanges(vec![11..12, 20..21]));
         assert_eq!(parts.guilty, [(22, "bad 4".to_owned())]);
-        assert_eq!(
-            parts.gone,
-            NumberRanges(vec![11..12, 20..21, 22..23])
-                .each()
-                .fold(NumberRanges::default(), |sum, n| { NumberRanges::collect_from(sum.each().chain([n]).collect::<Vec<_>>()) })
-        );
+        assert_eq!(parts.gone, NumberRanges(vec![11..12, 20..21, 22..23]));
     }
 
     #[test]

@@ -93,6 +93,8 @@ impl Worker {
         let reason = error.to_string();
         self.status.failed(reason.clone());
         tracing::warn!(exporter = %self.spec.identity, stream = %self.spec.stream, first, events = piece.count(), reason, "an attempt failed");
+        // Another answer than that: whoever said it comes again after its own pause.
+        self.misconfigured &= matches!(error, ExportError::Misconfigured { .. });
         if self.is_expired(first) {
             return self.expire(first);
         }

@@ -1,10 +1,11 @@
 //! Who is guilty.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use flagpost_delivery::StateKind;
-use flagpost_exporter::{ExportError, RejectedEvent};
+use flagpost_exporter::{ExportError, Limits, RejectedEvent};
 
 use crate::support::*;
 
@@ -114,4 +115,39 @@ async fn events_that_the_destination_names_are_condemned_however_many_there_are(
     assert_eq!(exporter.calls().len(), 10);
     assert_eq!((status.dead(), status.delivered(), status.state().kind), (500, 500, StateKind::Running));
     assert_conserved(&world, &[status]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sick_unordered_exporter_is_given_no_new_batches() {
+    let world = World::new();
+    let delivery = world.deliver().await;
+    let mut exporter = Scripted::new(true, |_, _| crashes());
+    exporter.limits = Limits { ordered: false, concurrency: 4, max_events: 10, ..Limits::default() };
+    let exporter = Arc::new(exporter);
+    let status = delivery.add(spec("a", &exporter, batches_of(10))).await.unwrap();
+    world.append(10_000).await;
+    tokio::time::sleep(Duration::from_secs(3 * 3600)).await;
+    assert_eq!((status.state().kind, status.dead()), (StateKind::Misconfigured, 0));
+    let batches = exporter.calls().into_iter().filter(|call| call.numbers.len() == 10).map(|call| call.numbers[0]);
+    assert_eq!(batches.collect::<BTreeSet<_>>(), BTreeSet::from([1, 11, 21, 31]));
+    exporter.rescript(|_, _| Does::Delivers);
+    until("all is delivered", || status.waiting_events() == 0).await;
+    assert_eq!((status.dead(), exporter.once().len()), (0, 10_000));
+    assert_conserved(&world, &[status]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_fails_otherwise_does_not_keep_a_misconfigured_exporter_from_recovering() {
+    let world = World::new();
+    let delivery = world.deliver().await;
+    let mut exporter = Scripted::new(true, |batch, call| match numbers(batch)[0] {
+        1 => retryable(),
+        _ if call < 20 => Does::Fails(ExportError::misconfigured("no such topic")),
+        _ => Does::Delivers,
+    });
+    exporter.limits = Limits { ordered: false, concurrency: 2, max_events: 10, ..Limits::default() };
+    let exporter = Arc::new(exporter);
+    delivery.add(spec("a", &exporter, batches_of(10))).await.unwrap();
+    world.append(100).await;
+    until("the others are delivered", || exporter.delivered().len() == 90).await;
 }
