@@ -48,7 +48,7 @@ pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, S
         store: store.id.clone(),
         clock: settings.clock.clone(),
         seed: settings.seed,
-        max_bytes: config.buffer.max_bytes,
+        max_bytes: store.budget,
         keep_removed: config.buffer.keep_removed,
         runtime: work,
     };
