@@ -67,8 +67,10 @@ fn repeated(counts: &BTreeMap<u64, u64>) -> u64 {
 fn logged(setup: &Setup) -> Vec<u64> {
     let text = std::fs::read(setup.path("relay.log")).unwrap();
     let text = String::from_utf8_lossy(&text);
-    let keys = text.lines().filter_map(|line| line.split_once("] user=\"u-").map(|(_, rest)| rest));
-    keys.filter_map(|rest| rest.split_once('"').map(|(number, _)| number.parse().unwrap())).collect()
+    // A line that a kill cut short is no JSON: the event in it was not printed.
+    let messages = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()?["msg"].as_str().map(str::to_owned));
+    let number = |message: String| message.split_once("] user=\"u-")?.1.split_once('"')?.0.parse().ok();
+    messages.filter_map(number).collect()
 }
 
 fn rounds() -> u64 {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::runtimes::Runtimes;
 use super::{Relay, StartError, store};
-use crate::config::{Buffer, BufferType, Config, DEFAULT_FLAG_SET, ExporterConfig, Target};
+use crate::config::{Config, DEFAULT_FLAG_SET, ExporterConfig, Target};
 use crate::http::{Door, Health, MetricSources, Metrics, Plugin, Plugins, Proxy, Server};
 use crate::intake::{Gate, Intake, IntakeStats};
 use crate::process;
@@ -48,7 +48,7 @@ pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, S
         store: store.id.clone(),
         clock: settings.clock.clone(),
         seed: settings.seed,
-        max_bytes: store_budget(&config.buffer),
+        max_bytes: store.budget,
         keep_removed: config.buffer.keep_removed,
         runtime: work,
     };
@@ -157,12 +157,4 @@ async fn require(plugins: &Plugins) -> Result<(), StartError> {
         }
     }
     Ok(())
-}
-
-/// Above so many bytes the oldest events go. A log in memory refuses what does not fit, so there is room left for what comes meanwhile.
-fn store_budget(buffer: &Buffer) -> u64 {
-    match buffer.kind {
-        BufferType::Memory => buffer.max_bytes / 4 * 3,
-        BufferType::Disk => buffer.max_bytes,
-    }
 }
