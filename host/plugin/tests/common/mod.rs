@@ -131,7 +131,9 @@ pub fn probe(config: serde_json::Value) -> PluginSpec {
 /// Calls a probe once and returns what it found out.
 pub async fn ask(exporter: &WasmExporter) -> serde_json::Value {
     match exporter.export(&features(1)).await {
-        Err(flagpost_exporter::ExportError::Rejected { reason }) => serde_json::from_str(&reason).unwrap_or_else(|error| panic!("{error}: {reason}")),
+        Err(flagpost_exporter::ExportError::Rejected { reason }) => {
+            serde_json::from_str(&reason).unwrap_or_else(|error| panic!("{error}: {reason}"))
+        }
         other => panic!("expected an answer of the probe, got {other:?}"),
     }
 }
