@@ -17,7 +17,7 @@ stage "guests" build_guests
 stage "build" cargo build --workspace --all-targets --locked
 stage "tests" cargo test --workspace --locked --quiet
 stage "lints" cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
-stage "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+stage "documentation" env RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --locked --quiet
 
 echo "== seconds per stage"
 printf '%s\n' "${stages[@]}"
