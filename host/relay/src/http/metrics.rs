@@ -242,6 +242,7 @@ const PLUGIN_COUNTERS: &[PluginCounter] = &[
     ("flagpost_plugin_cpu_exceeded", "Calls ended by limits.cpu", |stats| stats.cpu_exceeded),
     ("flagpost_plugin_memory_refused", "Growths of memory refused (limits.memory)", |stats| stats.memory_refused),
     ("flagpost_plugin_tables_refused", "Growths of tables refused", |stats| stats.tables_refused),
+    ("flagpost_plugin_resources_refused", "Handles refused", |stats| stats.resources_refused),
     ("flagpost_plugin_hostcall_exceeded", "Calls that handed the host too much at once", |stats| stats.hostcall_exceeded),
     ("flagpost_plugin_http_requests", "HTTP requests made", |stats| stats.http_requests),
     ("flagpost_plugin_http_denied", "HTTP requests refused (allowedHosts)", |stats| stats.http_denied),
