@@ -34,7 +34,9 @@ use flagpost_exporter::BuildContext;
 
 pub use file::{BufferType, LogFormat, LogLevel};
 pub use locate::{Located, locate};
-pub use model::{Buffer, Collector, Config, DEFAULT_FLAG_SET, ExporterConfig, Server, Target, Upstream};
+pub use model::{
+    AuthorizedKeys, Buffer, Collector, Config, DEFAULT_FLAG_SET, ExporterConfig, FlagSet, Server, Target, Tls, Upstream,
+};
 pub use problem::{ConfigError, Problem, Severity};
 
 use node::{Data, Node};
@@ -148,7 +150,13 @@ fn assemble(root: &Node, base: &Path, sources: &Sources<'_>, problems: &mut Prob
     exporters::warn_unread(&root, &exporters, problems);
 
     Config {
-        server: Server { host: file.server.host.unwrap_or_else(|| "0.0.0.0".to_owned()), port: file.server.port.unwrap_or(1031) },
+        server: Server {
+            host: file.server.host.unwrap_or_else(|| "0.0.0.0".to_owned()),
+            port: file.server.port.unwrap_or(1031),
+            monitoring_port: None,
+            unix_socket: None,
+            tls: None,
+        },
         upstream,
         plugins_required: file.plugins.required,
         buffer,
@@ -156,6 +164,9 @@ fn assemble(root: &Node, base: &Path, sources: &Sources<'_>, problems: &mut Prob
         shutdown_timeout: file.shutdown_timeout.map_or(Duration::from_secs(10), |span| span.0),
         log_level: file.log_level.unwrap_or(LogLevel(tracing::Level::INFO)),
         log_format: file.log_format.unwrap_or_default(),
+        disable_version_header: false,
+        authorized_keys: AuthorizedKeys::default(),
+        flag_sets: Vec::new(),
         exporters,
     }
 }
@@ -173,6 +184,7 @@ fn collector(keys: &file::Collector) -> Collector {
     let defaults = CollectLimits::default();
     let limit = |size: Option<units::Size>, default: usize| bytes(size, default as u64);
     Collector {
+        webhook_secret: None,
         max_body: bytes(keys.max_body, 32 * MIB),
         max_inflated: bytes(keys.max_inflated, 128 * MIB),
         limits: CollectLimits {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use flagpost_delivery::Policy;
 use flagpost_event::EventKind;
 use flagpost_event::collect::CollectLimits;
-use flagpost_exporter::Exporter;
+use flagpost_exporter::{Exporter, Secret};
 use flagpost_plugin::PluginSpec;
 use flagpost_spool::Identity;
 use url::Url;
@@ -37,7 +37,14 @@ pub struct Config {
     pub log_level: LogLevel,
     /// How it is logged.
     pub log_format: LogFormat,
-    /// The destinations, in the file's order.
+    /// `disableVersionHeader`: answers carry no `X-Gofeatureflag-Version`.
+    pub disable_version_header: bool,
+    /// Who may do what.
+    pub authorized_keys: AuthorizedKeys,
+    /// `flagSets`, in the file's order. Empty: everything belongs to [`DEFAULT_FLAG_SET`]. Otherwise a request's key decides its flag set,
+    /// and each exporter's identity names the one that it serves.
+    pub flag_sets: Vec<FlagSet>,
+    /// The destinations of all flag sets, in the file's order.
     pub exporters: Vec<ExporterConfig>,
 }
 
@@ -59,6 +66,40 @@ pub struct Server {
     pub host: String,
     /// `server.port`, default 1031; 0 lets the system choose.
     pub port: u16,
+    /// `server.monitoringPort`: health, info and metrics are served there instead. `None` (upstream writes 0): on `port`.
+    pub monitoring_port: Option<u16>,
+    /// `server.unixSocketPath`, when `server.mode` is `unixsocket`: the collector listens there instead of at `host` and `port`.
+    pub unix_socket: Option<PathBuf>,
+    /// `server.tls`: HTTPS at `port`.
+    pub tls: Option<Tls>,
+}
+
+/// `server.tls`: files in PEM, read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// `server.tls.cert`: the certificate and those between it and its root.
+    pub cert: PathBuf,
+    /// `server.tls.key`.
+    pub key: PathBuf,
+}
+
+/// `authorizedKeys`. Upstream's rules: keys of `evaluation` and of flag sets open the collector, and it is open to everyone when there is
+/// none of either; keys of `admin` open it, too, and alone open the admin routes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuthorizedKeys {
+    /// `authorizedKeys.evaluation`, and upstream's deprecated `apiKeys`.
+    pub evaluation: Vec<Secret>,
+    /// `authorizedKeys.admin`.
+    pub admin: Vec<Secret>,
+}
+
+/// One of `flagSets`: a tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlagSet {
+    /// `name`; without one, a hash of its sorted keys' digests.
+    pub name: String,
+    /// `apiKeys`: never empty, and none is another flag set's.
+    pub api_keys: Vec<Secret>,
 }
 
 /// `upstream`.
@@ -88,8 +129,10 @@ pub struct Buffer {
 }
 
 /// `collector`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collector {
+    /// `collector.webhookSecret`: bodies of `/v1/data/exported` must be signed with it (`X-Hub-Signature-256`).
+    pub webhook_secret: Option<Secret>,
     /// `collector.maxBody`: bytes of a request's body as sent.
     pub max_body: usize,
     /// `collector.maxInflated`: bytes of a compressed body after decompression.

@@ -28,7 +28,8 @@ fn problems(text: &str) -> Vec<String> {
 #[test]
 fn an_empty_file_is_the_defaults() {
     let config = read("").unwrap().config;
-    assert_eq!(config.server, Server { host: "0.0.0.0".to_owned(), port: 1031 });
+    let server = Server { host: "0.0.0.0".to_owned(), port: 1031, monitoring_port: None, unix_socket: None, tls: None };
+    assert_eq!(config.server, server);
     assert_eq!(config.buffer.kind, BufferType::Disk);
     assert_eq!(config.buffer.path, Path::new("/run/state"));
     assert_eq!((config.buffer.max_bytes, config.buffer.min_free), (4 << 30, 512 << 20));

@@ -19,6 +19,7 @@ use crate::intake::{Gate, IntakeStats};
 pub(super) fn door_with(bound: u64, proxy: Option<Arc<Proxy>>, adjust: impl FnOnce(&mut Collector)) -> (Door, Arc<MemoryLog>) {
     let log = Arc::new(MemoryLog::new(bound, Arc::new(SystemClock)));
     let mut limits = Collector {
+        webhook_secret: None,
         max_body: 1 << 20,
         max_inflated: 2 << 20,
         limits: CollectLimits::default(),
