@@ -34,9 +34,7 @@ use flagpost_exporter::BuildContext;
 
 pub use file::{BufferType, LogFormat, LogLevel};
 pub use locate::{Located, locate};
-pub use model::{
-    AuthorizedKeys, Buffer, Collector, Config, DEFAULT_FLAG_SET, ExporterConfig, FlagSet, Server, Target, Tls, Upstream,
-};
+pub use model::{AuthorizedKeys, Buffer, Collector, Config, DEFAULT_FLAG_SET, ExporterConfig, FlagSet, Server, Target, Tls, Upstream};
 pub use problem::{ConfigError, Problem, Severity};
 
 use node::{Data, Node};
