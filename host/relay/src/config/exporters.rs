@@ -275,7 +275,7 @@ fn native(
 ) -> Option<(Target, Location)> {
     let own = own_keys(path, info.name, info.keys, rest, problems);
     let entries = own.entries();
-    let value = |key: &'static str| entries.iter().find(|entry| entry.key == key).map(|entry| (key, entry.value.to_json()));
+    let value = |key: &'static str| entries.iter().find(|entry| entry.key == key).map(|entry| (key, identity::written(&entry.value)));
     let location = info.location_keys.iter().filter_map(|key| value(key)).collect();
     let settings: Map<String, Value> = entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect();
     match (info.build)(Value::Object(settings), around.build) {

@@ -225,3 +225,24 @@ exporters:
         "1: exporters[0].headers.X-Api-Key: the environment variable `UNSET` is not set; set it, or write the value here"
     );
 }
+
+#[test]
+fn an_unnamed_exporters_name_does_not_depend_on_what_a_variable_holds() {
+    let name = |secret: &str, text: &str| {
+        let secret = secret.to_owned();
+        let sources = Sources { env: &move |_| Some(secret.clone()), build: BuildContext::system() };
+        let text = format!("exporters: [{{ kind: {text} }}]\n");
+        from_text(&text, Path::new("."), &sources).unwrap().config.exporters[0].identity.exporter.clone()
+    };
+    for text in [
+        "webhook, endpointUrl: 'https://hooks.example/${T}'",
+        "webhook, endpointUrl: 'https://u:${T}@hooks.example/x?key=${T}'",
+        "wasm, path: '${T}/a.wasm'",
+        "file, outputDir: '${T}'",
+    ] {
+        assert_eq!(name("one", text), name("two", text), "{text}");
+    }
+    let webhook = |url: &str| name("", &format!("webhook, endpointUrl: '{url}'"));
+    assert_eq!(webhook("https://h/x?key=1"), webhook("https://a:b@h/x?key=2"));
+    assert_ne!(webhook("https://h/x"), webhook("https://h/y"));
+}
