@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::exporters::{Location, Surroundings};
+use super::identity;
 use super::model::Target;
 
 /// The kind's name.
@@ -90,7 +91,8 @@ pub(crate) fn target(
         let (message, fix) = message.split_once("; ").unwrap_or((&message, ""));
         problems.error(join(path, &problem.key), place(&problem.key), message, fix);
     }
-    Some((Target::Wasm(Box::new(spec)), vec![("path", json!(written))]))
+    let place = own.get("path").map_or_else(|| json!(written), |entry| identity::written(&entry.value));
+    Some((Target::Wasm(Box::new(spec)), vec![("path", place)]))
 }
 
 /// A bare name is in the plugin directory, anything with a `/` is relative to the configuration file.
