@@ -34,9 +34,7 @@ use flagpost_exporter::BuildContext;
 
 pub use file::{BufferType, LogFormat, LogLevel};
 pub use locate::{Located, locate};
-pub use model::{
-    AuthorizedKeys, Buffer, Collector, Config, DEFAULT_FLAG_SET, ExporterConfig, FlagSet, Server, Target, Tls, Upstream,
-};
+pub use model::{AuthorizedKeys, Buffer, Collector, Config, DEFAULT_FLAG_SET, ExporterConfig, FlagSet, Server, Target, Tls, Upstream};
 pub use problem::{ConfigError, Problem, Severity};
 
 use node::{Data, Node};
@@ -169,6 +167,12 @@ fn assemble(root: &Node, base: &Path, sources: &Sources<'_>, problems: &mut Prob
         flag_sets: Vec::new(),
         exporters,
     }
+}
+
+/// A span of time as the file has it: `500ms`, `30s`, `5m`, `0`.
+pub(crate) fn span(text: &str) -> Result<Duration, String> {
+    let text = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(text);
+    <units::Span as serde::Deserialize>::deserialize(text).map(|span| span.0).map_err(|error| error.to_string())
 }
 
 /// `buffer.maxBytes` when nothing says otherwise.
