@@ -169,7 +169,7 @@ fn assemble(root: &Node, base: &Path, sources: &Sources<'_>, problems: &mut Prob
 /// A span of time as the file has it: `500ms`, `30s`, `5m`, `0`.
 pub(crate) fn span(text: &str) -> Result<Duration, String> {
     let text = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(text);
-    <units::Span as serde::Deserialize>::deserialize(text).map(|span| span.0).map_err(|error| error.to_string())
+    <flagpost_settings::Span as serde::Deserialize>::deserialize(text).map(|span| span.0).map_err(|error| error.to_string())
 }
 
 /// `buffer.maxBytes` when nothing says otherwise.
