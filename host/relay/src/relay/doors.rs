@@ -73,6 +73,12 @@ pub(super) async fn open(inside: Inside<'_>, runtime: &Handle) -> Result<(Server
         None => Listen::Tcp(server.host.clone(), server.port, acceptor),
     };
     let main = Server::start(listen, Side::Main, door, runtime).await?;
+    if let Some(path) = &server.unix_socket {
+        tracing::info!(socket = %path.display(), "listening");
+    }
+    if let Some(address) = monitoring.as_ref().and_then(Server::address) {
+        tracing::info!(%address, "health, info and metrics are apart");
+    }
     if let Some(certificate) = certificate {
         runtime.spawn(draining.run_until_cancelled_owned(certificate.watch()));
     }

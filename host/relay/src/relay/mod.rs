@@ -87,7 +87,7 @@ pub struct Relay {
     monitoring: Option<Server>,
     draining: CancellationToken,
     shutdown_timeout: Duration,
-    _runtimes: runtimes::Runtimes,
+    runtimes: runtimes::Runtimes,
     _lock: Option<Lock>,
 }
 
@@ -148,6 +148,11 @@ impl Relay {
     /// Where health, info and metrics are, if they have a port of their own (`server.monitoringPort`).
     pub fn monitoring_address(&self) -> Option<SocketAddr> {
         self.monitoring.as_ref().and_then(Server::address)
+    }
+
+    /// The runtime that answers requests.
+    pub(crate) fn door(&self) -> Option<&tokio::runtime::Handle> {
+        self.runtimes.door()
     }
 
     /// What each exporter is doing.

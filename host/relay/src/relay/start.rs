@@ -97,7 +97,7 @@ pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, S
         draining,
         shutdown_timeout: config.shutdown_timeout,
         _lock: store.lock,
-        _runtimes: runtimes,
+        runtimes,
     })
 }
 
