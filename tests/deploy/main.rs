@@ -3,4 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod container;
+mod helm;
 mod notify;
+mod sandbox;
+mod systemd;
+mod tools;
