@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod container;
+mod docs;
 mod helm;
 mod notify;
 mod sandbox;
