@@ -83,7 +83,7 @@ pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, S
         });
         let door = Door {
             intake: intake.clone(),
-            limits: config.collector,
+            limits: Arc::new(config.collector),
             health: Health { delivery: Some(delivery.clone()), plugins },
             metrics: Arc::new(metrics),
             proxy,
