@@ -114,12 +114,12 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command {
         None => run::run(arguments.config.as_deref()),
-        Some(Command::Drain { config, timeout }) => drain::drain(config.or(arguments.config).as_deref(), timeout),
         Some(Command::Validate { arguments }) => validate::validate(&arguments),
         Some(Command::Schema { markdown }) => {
             schema(markdown);
             ExitCode::SUCCESS
         }
+        Some(Command::Drain { config, timeout }) => drain::drain(config.or(arguments.config).as_deref(), timeout),
         Some(Command::Spool { command }) => spool(command),
         Some(Command::Plugin { command: PluginCommand::Compile { input, output } }) => flagpost_plugin::compile_main([input, output]),
         Some(Command::Version) => {

@@ -102,9 +102,3 @@ pub fn from_text(text: &str, format: Format, base: &Path, sources: &Sources) -> 
 pub fn defaults(sources: &Sources) -> Config {
     assemble::assemble(&Node::null(), Path::new("."), sources, &mut Problems::default())
 }
-
-/// A span of time as the file has it: `500ms`, `30s`, `5m`, `0`.
-pub(crate) fn span(text: &str) -> Result<Duration, String> {
-    let text = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(text);
-    <flagpost_settings::Span as serde::Deserialize>::deserialize(text).map(|span| span.0).map_err(|error| error.to_string())
-}
