@@ -10,9 +10,13 @@ mod event;
 mod json;
 mod line;
 mod stream;
+mod template;
+mod zone;
 
 pub use batch::{BatchId, EventBatch, ObjectPlan};
 pub use clock::{Clock, SystemClock};
 pub use event::{Event, FeatureEvent, LineError, TrackingEvent};
 pub use json::{Json, JsonError};
 pub use stream::{EventKind, StreamName};
+pub use template::{RenderError, Template, TemplateError, TemplateOptions};
+pub use zone::{Civil, Zone};
