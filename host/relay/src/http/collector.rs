@@ -62,7 +62,7 @@ where
         None => None,
         Some(value) => Encoding::named(value.as_bytes()).map_err(|why| Refusal::bad(format!("{PREFIX} code=415, message={why}")))?,
     };
-    let limits = door.limits;
+    let limits = door.limits.clone();
     let body = body::read(body, limits.max_body, limits.body_timeout).await.map_err(|error| Refusal::unread(error, &door.limits))?;
     let big = body.len() > if encoding.is_some() { BIG_COMPRESSED_BODY } else { BIG_BODY };
     let decode = move || decoded(&body, encoding, &limits);
