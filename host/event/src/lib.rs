@@ -6,6 +6,7 @@
 mod batch;
 mod clock;
 pub mod collect;
+mod encoding;
 mod event;
 mod json;
 mod line;
@@ -15,6 +16,7 @@ mod zone;
 
 pub use batch::{BatchId, EventBatch, ObjectPlan};
 pub use clock::{Clock, SystemClock};
+pub use encoding::{Chunks, Codec, CodecError, Encoded, Encoding, Encodings, Format, RefusedEvent, SharedEncoding, batch_of};
 pub use event::{Event, FeatureEvent, LineError, TrackingEvent};
 pub use json::{Json, JsonError};
 pub use stream::{EventKind, StreamName};
