@@ -38,7 +38,11 @@ fn blocks() -> Vec<Block> {
         for (number, line) in text.lines().enumerate() {
             match (&mut open, line.trim_start().strip_prefix("```")) {
                 (None, Some(language)) => {
-                    open = Some(Block { place: format!("{}:{}", name(&page), number + 1), language: language.trim().to_owned(), text: String::new() });
+                    open = Some(Block {
+                        place: format!("{}:{}", name(&page), number + 1),
+                        language: language.trim().to_owned(),
+                        text: String::new(),
+                    });
                 }
                 (Some(_), Some(_)) => blocks.extend(open.take()),
                 (Some(block), None) => block.text.extend([line, "\n"]),
@@ -126,7 +130,10 @@ fn command_lines(text: &str) -> Vec<Vec<&str>> {
         for (at, _) in line.match_indices("flagpost ") {
             // The program itself, by name or path, at the start of a command; not a service, a volume or an image of that name.
             let before = line[..at].trim_end_matches(|c: char| c.is_ascii_alphanumeric() || "/._-".contains(c));
-            let starts = before.trim().is_empty() || before.trim_end().ends_with(['|', ';', '&', '(', '$']) || before.ends_with("-- ") || before.ends_with("exec ");
+            let starts = before.trim().is_empty()
+                || before.trim_end().ends_with(['|', ';', '&', '(', '$'])
+                || before.ends_with("-- ")
+                || before.ends_with("exec ");
             if starts {
                 let rest = &line[at + "flagpost ".len()..];
                 let end = rest.find(['|', ';', '&', '>', ')']).unwrap_or(rest.len());
@@ -279,7 +286,9 @@ async fn every_metric_that_the_documentation_names_is_served() {
         let text = fs::read_to_string(&page).unwrap();
         for metric in metrics(&text) {
             found += 1;
-            let known = endings.iter().any(|ending| metric.strip_suffix(ending).is_some_and(|family| families.contains(family) || families.contains(metric)));
+            let known = endings
+                .iter()
+                .any(|ending| metric.strip_suffix(ending).is_some_and(|family| families.contains(family) || families.contains(metric)));
             assert!(known, "{}: `{metric}` is not in /metrics", name(&page));
         }
     }

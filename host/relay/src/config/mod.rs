@@ -39,7 +39,6 @@ mod random;
 mod tests;
 
 use std::path::Path;
-use std::time::Duration;
 
 use flagpost_settings::{Node, Problems};
 
