@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod batches;
+mod bookkeeping;
 mod command_line;
 mod identity;
 mod intake;
