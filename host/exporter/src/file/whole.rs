@@ -20,7 +20,7 @@ pub(super) fn write(path: &Path, name: &str, batch: &EventBatch) -> Result<(), E
     let dir = path.parent().unwrap_or(Path::new("."));
     let _turn = Turn::take(path)?;
     create_dirs(dir).map_err(|error| failed("create the directory", dir, &error))?;
-    let hidden = dir.join(hidden_name(batch.id().as_str()));
+    let hidden = dir.join(hidden_name(path, batch.id().as_str()));
     let placed = fill(&hidden, batch).and_then(|()| place(&hidden, path, name, batch));
     if placed.is_err() {
         // What is left over is hidden and is written anew by the next attempt.
@@ -30,9 +30,15 @@ pub(super) fn write(path: &Path, name: &str, batch: &EventBatch) -> Result<(), E
     sync_dir(dir).map_err(|error| failed("sync the directory", dir, &error))
 }
 
-/// The same for each attempt of a batch, so that a crash leaves at most one.
-fn hidden_name(batch: &str) -> String {
-    format!(".flagpost-{}.tmp", hex::encode(&Sha256::digest(batch)[..8]))
+/// The same for each attempt of a batch, so that a crash leaves at most one, and another one for each place: two exporters that read one
+/// stream into one directory have batches of the same id, and files of different names.
+fn hidden_name(path: &Path, batch: &str) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut hash = Sha256::new();
+    hash.update(path.as_os_str().as_encoded_bytes());
+    hash.update([0]);
+    hash.update(batch);
+    format!(".flagpost-{}.tmp", hex::encode(&hash.finalize()[..8]))
 }
 
 fn fill(hidden: &Path, batch: &EventBatch) -> Result<(), ExportError> {
