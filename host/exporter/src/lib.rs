@@ -5,13 +5,13 @@
 
 mod config;
 mod file;
+mod format;
 mod kind;
 mod later;
 mod log;
 mod outcome;
 mod sink;
 mod template;
-mod time;
 mod webhook;
 
 pub use config::{ConfigError, ConfigProblem};

@@ -165,12 +165,17 @@ fn one(path: &str, node: &Node, budget: u64, around: &Surroundings<'_>, problems
     let (common, rest) = split(node);
     let common: Common = decode(&common, path, problems);
     let policy = policy(&common, budget, path, node, problems);
+    let events = match common.event_type {
+        EventType::Feature => vec![EventKind::Feature],
+        EventType::Tracking => vec![EventKind::Tracking],
+        EventType::All => EventKind::ALL.to_vec(),
+    };
     let kind = text(node, "kind");
     let (target, location) = if kind == wasm::KIND {
         let own = own_keys(path, &node.place, &kind, wasm::KEYS, rest, problems);
         wasm::target(path, &own, common.max_events_per_call, around, problems)?
     } else {
-        native(path, node, find_kind(path, node, &kind, problems)?, rest, around, problems)?
+        native(path, node, find_kind(path, node, &kind, problems)?, rest, &events, around, problems)?
     };
     let exporter = match &common.name {
         Some(name) if name.is_empty() || name.len() > 100 || name.contains(|c: char| c.is_control() || c == '/') => {
@@ -183,11 +188,6 @@ fn one(path: &str, node: &Node, budget: u64, around: &Surroundings<'_>, problems
             let location: Vec<(&str, &Value)> = location.iter().map(|(key, value)| (*key, value)).collect();
             identity::unnamed(&kind, &location)
         }
-    };
-    let events = match common.event_type {
-        EventType::Feature => vec![EventKind::Feature],
-        EventType::Tracking => vec![EventKind::Tracking],
-        EventType::All => EventKind::ALL.to_vec(),
     };
     let target = target.named(&exporter);
     let identity = Identity { flag_set: DEFAULT_FLAG_SET.to_owned(), exporter };
@@ -247,13 +247,15 @@ fn native(
     node: &Node,
     info: &'static KindInfo,
     rest: Vec<&Entry>,
+    events: &[EventKind],
     around: &Surroundings<'_>,
     problems: &mut Problems,
 ) -> Option<(Target, Location)> {
     let own = own_keys(path, &node.place, info.name, (info.keys)(), rest, problems);
     let value = |key: &'static str| Some((key, at(&own, key)?.to_json()));
     let location = info.location_keys.iter().filter_map(|key| value(key)).collect();
-    match (info.build)(&own, around.build) {
+    let context = BuildContext { events: events.to_vec(), ..around.build.clone() };
+    match (info.build)(&own, &context) {
         Ok(exporter) => Some((Target::Native(exporter), location)),
         Err(error) => {
             for problem in error.problems {
