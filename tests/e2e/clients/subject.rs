@@ -9,9 +9,9 @@ use flagpost_tests::{PATIENCE, Setup, until};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::KEY;
 use super::kind::{Kind, metadata};
 use super::shop::{Asked, Result};
-use super::KEY;
 
 /// A running client; killed when it goes out of scope.
 #[derive(Debug)]
