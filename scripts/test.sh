@@ -20,6 +20,7 @@ installed_clients() { wait "$clients" || { cat "$clients_log" && return 1; }; }
 stage "format" cargo fmt --all --check
 stage "dependency rules" python3 scripts/check-dependencies.py
 stage "guests" build_guests
+stage "deployment tools" scripts/deploy-tools.sh
 stage "build" cargo build --workspace --all-targets --locked
 stage "clients" installed_clients
 stage "tests" cargo test --workspace --locked --quiet

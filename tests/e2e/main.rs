@@ -5,6 +5,7 @@
 mod batches;
 mod clients;
 mod command_line;
+mod drain;
 mod identity;
 mod intake;
 mod kill;

@@ -7,7 +7,7 @@ use flagpost_exporter::{BuildContext, kinds};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{Sources, from_text};
+use super::{Environment, Format, Severity, Sources, from_text};
 
 /// Words that mean something somewhere, so that random trees reach deep.
 const WORDS: &[&str] = &[
@@ -111,7 +111,7 @@ fn tree() -> impl Strategy<Value = Value> {
 /// A file with exporters of every kind that is served, each with keys of all of them.
 fn exporters() -> impl Strategy<Value = Value> {
     let names: Vec<&str> = kinds().iter().map(|info| info.name).chain(["wasm", "s3", ""]).collect();
-    let keys: Vec<&str> = kinds().iter().flat_map(|info| info.keys.iter().copied()).chain(WORDS.iter().copied()).collect();
+    let keys: Vec<&str> = kinds().iter().flat_map(|info| (info.keys)().iter().copied()).chain(WORDS.iter().copied()).collect();
     let exporter =
         (prop::sample::select(names), prop::collection::vec((prop::sample::select(keys), tree()), 0..6)).prop_map(|(kind, entries)| {
             let entries = entries.into_iter().map(|(key, value)| (key.to_owned(), value)).chain([("kind".to_owned(), json!(kind))]);
@@ -121,9 +121,11 @@ fn exporters() -> impl Strategy<Value = Value> {
 }
 
 fn read(text: &str) {
-    let sources = Sources { env: &|name| (name == "HOME").then(|| "/root".to_owned()), build: BuildContext::system() };
-    if let Err(problems) = from_text(text, Path::new("."), &sources) {
-        assert!(!problems.is_empty());
+    for format in [Format::Yaml, Format::Toml, Format::Json] {
+        let sources = Sources { env: Environment::from_iter([("HOME", "/root")]), build: BuildContext::system() };
+        if let Err(problems) = from_text(text, format, Path::new("."), &sources) {
+            assert!(problems.iter().any(|problem| problem.severity == Severity::Error));
+        }
     }
 }
 
