@@ -25,7 +25,7 @@ struct Between {
 }
 
 /// The key that clients send.
-const KEY: &str = "key of the shop";
+const KEY: &str = "key-of-the-shop";
 
 /// Feature events come out of `out`, tracking events out of `tracked`.
 const FILES: &str = "  - { kind: file, name: out, outputDir: out, flushInterval: 20 }\n  \

@@ -25,6 +25,7 @@ import java.util.Map;
 
 public final class Client {
     private static final ObjectMapper JSON = new ObjectMapper();
+    private GoFeatureFlagProvider provider;
     private dev.openfeature.sdk.Client client;
 
     public static void main(String[] arguments) throws Exception {
@@ -58,7 +59,8 @@ public final class Client {
             case "post":
                 return post(command);
             case "close":
-                OpenFeatureAPI.getInstance().shutdown();
+                // The SDK's own shutdown does the same in another thread, for which nobody waits.
+                provider.shutdown();
                 return JSON.createObjectNode();
             default:
                 throw new IllegalArgumentException("no command " + command);
@@ -75,7 +77,8 @@ public final class Client {
                 .flagChangePollingIntervalMs(command.get("flush").asLong())
                 .exporterMetadata(metadata)
                 .build();
-        OpenFeatureAPI.getInstance().setProviderAndWait(new GoFeatureFlagProvider(options));
+        provider = new GoFeatureFlagProvider(options);
+        OpenFeatureAPI.getInstance().setProviderAndWait(provider);
         client = OpenFeatureAPI.getInstance().getClient();
     }
 

@@ -22,7 +22,8 @@ window.client = {
       const context = { targetingKey: user, ...attributes };
       if (JSON.stringify(OpenFeature.getContext()) !== JSON.stringify(context)) await OpenFeature.setContext(context);
       const found = client[METHODS[type]](flag, otherwise);
-      const error = found.errorCode && `${found.errorCode}: ${found.errorMessage}`;
+      // Without an error it is empty here.
+      const error = found.errorCode ? `${found.errorCode}: ${found.errorMessage}` : undefined;
       results.push({ flag, user, value: found.value, variation: found.variant, reason: found.reason, error });
     }
     return { results };

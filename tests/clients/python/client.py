@@ -21,7 +21,7 @@ def options(command):
     }
     match command["mode"]:
         case "in-process":
-            return GoFeatureFlagOptions(**common, wasm_pool_size=1)
+            return GoFeatureFlagOptions(**common, wasm_pool_size=1, flag_config_poll_interval_seconds=1)
         case "remote":
             from gofeatureflag_python_provider.options import EvaluationType
 
@@ -34,7 +34,9 @@ def options(command):
 
 class Client:
     def start(self, command):
-        api.set_provider(GoFeatureFlagProvider(options=options(command)))
+        # Newer SDKs start providers in the background, older ones know no other way than to wait.
+        ready = getattr(api, "set_provider_and_wait", api.set_provider)
+        ready(GoFeatureFlagProvider(options=options(command)))
         self.client = api.get_client()
         return {}
 

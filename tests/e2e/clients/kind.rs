@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 /// A client, and how it is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     /// Python 1.3.0: evaluates with GO Feature Flag's own engine.
     Python,
     /// The same through OFREP: whoever evaluates records the events.
@@ -26,7 +26,7 @@ pub enum Kind {
 
 /// What a client tells the collector.
 #[derive(Debug)]
-pub struct Reports {
+pub(super) struct Reports {
     /// Every evaluation, not only those from its cache: what the relay evaluated for it, the relay knows.
     pub uncached: bool,
     /// Evaluations of flags that are not to be tracked.
@@ -46,7 +46,7 @@ pub struct Reports {
 }
 
 /// The metadata that all clients are given.
-pub fn metadata() -> Value {
+pub(super) fn metadata() -> Value {
     json!({ "app": "shop <web>", "beta": true, "build": 7 })
 }
 
@@ -60,7 +60,7 @@ fn with(provider: &str) -> Value {
 
 impl Kind {
     /// What it reports.
-    pub fn reports(self) -> Reports {
+    pub(super) fn reports(self) -> Reports {
         let cached = Reports {
             uncached: false,
             untracked: true,
@@ -72,17 +72,12 @@ impl Kind {
             failure: "impossible to contact GO Feature Flag relay proxy instance to collect the data",
         };
         match self {
-            Kind::Python | Kind::PythonRemote => Reports {
-                uncached: true,
-                untracked: false,
-                missing: false,
-                version: true,
-                source: "INPROCESS",
-                failure: "re-queuing",
-                ..cached
-            },
+            Kind::Python | Kind::PythonRemote => {
+                Reports { uncached: true, untracked: false, version: true, source: "INPROCESS", failure: "re-queuing", ..cached }
+            }
             Kind::PythonOld => cached,
             Kind::JavaScript | Kind::JavaScriptOld => Reports {
+                missing: self == Kind::JavaScript,
                 metadata: json!({ "provider": "open-feature-js-sdk" }),
                 failure: "impossible to send the data to the collector",
                 ..cached
@@ -99,7 +94,7 @@ impl Kind {
     }
 
     /// How the client's program is told to evaluate.
-    pub fn mode(self) -> &'static str {
+    pub(super) fn mode(self) -> &'static str {
         match self {
             Kind::Python => "in-process",
             Kind::PythonRemote => "remote",
@@ -107,8 +102,17 @@ impl Kind {
         }
     }
 
+    /// Milliseconds between its deliveries.
+    pub(super) fn flush(self) -> u64 {
+        match self {
+            // It forgets what is evaluated during a delivery: the only one is at its end.
+            Kind::PythonOld => 3_600_000,
+            _ => 100,
+        }
+    }
+
     /// The request that it evaluates with, and how the key comes with it.
-    pub fn evaluates_with(self) -> (&'static str, String) {
+    pub(super) fn evaluates_with(self) -> (&'static str, String) {
         let (bearer, header) = (format!("Authorization: Bearer {}", super::KEY), format!("X-API-Key: {}", super::KEY));
         match self {
             Kind::Python => ("POST /v1/flag/configuration", header),
@@ -119,7 +123,7 @@ impl Kind {
     }
 
     /// Something if it is installed; without it tests are left out, but not where `CI` is `true`.
-    pub fn installed(self) -> Option<()> {
+    pub(super) fn installed(self) -> Option<()> {
         let needed = match self {
             Kind::Python | Kind::PythonRemote => vec![tools("venv/.installed")],
             Kind::PythonOld => vec![tools("venv/.installed"), tools("python-0.5.0/.installed")],
@@ -138,7 +142,7 @@ impl Kind {
     }
 
     /// Its program.
-    pub fn command(self) -> Command {
+    pub(super) fn command(self) -> Command {
         let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
         let python = || {
             let mut command = Command::new(tools("venv/bin/python"));

@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use super::kind::{Kind, Reports};
 
 /// The flag file.
-pub fn flags() -> Flags {
+pub(super) fn flags() -> Flags {
     Flags::parse(include_str!("../../clients/flags.json"))
 }
 
 /// An evaluation that a client is asked for.
 #[derive(Clone, Debug, Serialize)]
-pub struct Asked {
+pub(super) struct Asked {
     pub flag: &'static str,
     r#type: &'static str,
     default: Value,
@@ -26,7 +26,7 @@ pub struct Asked {
 
 /// What a client says it evaluated.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Result {
+pub(super) struct Result {
     pub flag: String,
     pub user: String,
     pub value: Value,
@@ -43,7 +43,7 @@ impl Result {
 }
 
 /// Every flag for one user. The variations stand here, not in the flag file's words: rules must have been applied.
-pub fn all_for(user: &str) -> Vec<Asked> {
+pub(super) fn all_for(user: &str) -> Vec<Asked> {
     let ann = user == "ann";
     let attributes = if ann { json!({ "plan": "pro" }) } else { json!({ "plan": "free", "anonymous": true }) };
     let asked = |flag, r#type, default: Value, variation| Asked {
@@ -66,13 +66,13 @@ pub fn all_for(user: &str) -> Vec<Asked> {
 }
 
 /// A flag that does not exist.
-pub fn missing_for(user: &str) -> Asked {
+pub(super) fn missing_for(user: &str) -> Asked {
     let attributes = json!({ "plan": "pro" });
     Asked { flag: "missing", r#type: "string", default: json!("otherwise"), user: user.to_owned(), attributes, variation: None }
 }
 
 /// Fails unless the client evaluated: the flag file's variation and value, and no default of its own.
-pub fn assert_evaluated(asked: &[Asked], results: &[Result]) {
+pub(super) fn assert_evaluated(asked: &[Asked], results: &[Result]) {
     let flags = flags();
     for (asked, result) in asked.iter().zip(results) {
         assert_eq!((asked.flag, &asked.user), (result.flag.as_str(), &result.user));
@@ -91,7 +91,7 @@ pub fn assert_evaluated(asked: &[Asked], results: &[Result]) {
 }
 
 /// The events of these evaluations as the relay must write them, without their time.
-pub fn expected(kind: Kind, asked: &[Asked], results: &[Result]) -> Vec<Value> {
+pub(super) fn expected(kind: Kind, asked: &[Asked], results: &[Result]) -> Vec<Value> {
     let reports = kind.reports();
     asked.iter().zip(results).filter_map(|(asked, result)| event(kind, &reports, asked, result)).collect()
 }
@@ -121,6 +121,12 @@ fn event(kind: Kind, reports: &Reports, asked: &Asked, result: &Result) -> Optio
 }
 
 /// A value as the client encodes it.
-fn as_sent(_kind: Kind, value: &Value) -> Value {
-    value.clone()
+fn as_sent(kind: Kind, value: &Value) -> Value {
+    match kind {
+        // It sends what its JSON library sees of the SDK's class for structures: which type it is of, and nothing of what is in it.
+        Kind::Java if value.is_object() => json!({
+            "boolean": false, "instant": false, "list": false, "null": false, "number": false, "string": false, "structure": true,
+        }),
+        _ => value.clone(),
+    }
 }

@@ -15,7 +15,7 @@ use super::shop::{Asked, Result};
 
 /// A running client; killed when it goes out of scope.
 #[derive(Debug)]
-pub struct Subject {
+pub(super) struct Subject {
     pub kind: Kind,
     child: Child,
     input: ChildStdin,
@@ -25,7 +25,7 @@ pub struct Subject {
 
 impl Subject {
     /// Starts the program and the client in it.
-    pub async fn start(kind: Kind, setup: &Setup, endpoint: String) -> Subject {
+    pub(super) async fn start(kind: Kind, setup: &Setup, endpoint: String) -> Subject {
         let log = setup.path("client.log");
         let mut command = kind.command();
         command.current_dir(setup.directory()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(&log).unwrap());
@@ -46,14 +46,14 @@ impl Subject {
         });
         let mut subject = Subject { kind, child, input, answers, log };
         let start = json!({
-            "do": "start", "endpoint": endpoint, "key": KEY, "flush": 100, "metadata": metadata(), "mode": kind.mode(),
+            "do": "start", "endpoint": endpoint, "key": KEY, "flush": kind.flush(), "metadata": metadata(), "mode": kind.mode(),
         });
         subject.tell(&start).await;
         subject
     }
 
     /// Gives a command and waits for its answer.
-    pub async fn tell(&mut self, command: &Value) -> Value {
+    pub(super) async fn tell(&mut self, command: &Value) -> Value {
         writeln!(self.input, "{command}").unwrap();
         let answer = tokio::time::timeout(PATIENCE, self.answers.recv()).await;
         let answer = answer.unwrap_or_else(|_| panic!("{:?} does not answer {command}", self.kind));
@@ -61,7 +61,7 @@ impl Subject {
     }
 
     /// Evaluates.
-    pub async fn evaluate(&mut self, asked: &[Asked]) -> Vec<Result> {
+    pub(super) async fn evaluate(&mut self, asked: &[Asked]) -> Vec<Result> {
         let answer = self.tell(&json!({ "do": "evaluate", "evaluations": asked })).await;
         let results: Vec<Result> = serde_json::from_value(answer["results"].clone()).unwrap();
         assert_eq!(results.len(), asked.len());
@@ -69,18 +69,21 @@ impl Subject {
     }
 
     /// What it logged.
-    pub fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    /// Waits until it says that it could not deliver.
-    pub async fn fails_to_deliver(&self) {
+    /// Waits until it says, more often than before, that it could not deliver.
+    pub(super) async fn fails_to_deliver(&self, before: usize) {
         let failure = self.kind.reports().failure;
-        until(&format!("{:?} says that it cannot deliver", self.kind), async || self.log().contains(failure).then_some(())).await;
+        until(&format!("{:?} says that it cannot deliver", self.kind), async || {
+            (self.log().matches(failure).count() > before).then_some(())
+        })
+        .await;
     }
 
     /// Lets the client deliver what it holds, and waits for its end.
-    pub async fn close(&mut self) {
+    pub(super) async fn close(&mut self) {
         self.tell(&json!({ "do": "close" })).await;
         let status = until("the client's program ends", async || self.child.try_wait().unwrap()).await;
         assert!(status.success(), "{status}");
