@@ -230,10 +230,9 @@ exporters:
 #[test]
 fn an_unnamed_exporters_name_does_not_depend_on_what_a_variable_holds() {
     let name = |secret: &str, text: &str| {
-        let secret = secret.to_owned();
-        let sources = Sources { env: &move |_| Some(secret.clone()), build: BuildContext::system() };
+        let sources = Sources { env: Environment::from_iter([("T", secret)]), build: BuildContext::system() };
         let text = format!("exporters: [{{ kind: {text} }}]\n");
-        from_text(&text, Path::new("."), &sources).unwrap().config.exporters[0].identity.exporter.clone()
+        from_text(&text, Format::Yaml, Path::new("."), &sources).unwrap().config.exporters[0].identity.exporter.clone()
     };
     for text in [
         "webhook, endpointUrl: 'https://hooks.example/${T}'",

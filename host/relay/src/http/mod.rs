@@ -26,6 +26,8 @@ mod signature;
 mod snapshot;
 mod socket;
 #[cfg(test)]
+mod surface;
+#[cfg(test)]
 mod tests;
 mod traffic;
 mod upgrade;
