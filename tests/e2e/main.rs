@@ -6,6 +6,7 @@ mod batches;
 mod bookkeeping;
 mod clients;
 mod command_line;
+mod differences;
 mod drain;
 mod identity;
 mod intake;
