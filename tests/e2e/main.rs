@@ -4,6 +4,7 @@
 
 mod batches;
 mod command_line;
+mod drain;
 mod identity;
 mod intake;
 mod kill;

@@ -6,14 +6,17 @@ use std::fmt::Display;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use flagpost_event::StreamName;
 
 use crate::config::{self, Loaded, Located, Sources};
 
+mod drain;
 mod run;
 mod spool;
+mod supervisor;
 mod validate;
 
 /// A relay for the evaluation data of feature flags: collects events, keeps them on disk, delivers them to every exporter.
@@ -39,6 +42,17 @@ enum Command {
         /// Prints the reference page instead.
         #[arg(long, hide = true)]
         markdown: bool,
+    },
+    /// Delivers everything that waits in a store, takes nothing new, and ends: before a store is moved or removed.
+    ///
+    /// Exit code 0: every exporter has everything. Otherwise it is said what is left and why; that stays in the store.
+    Drain {
+        /// The configuration file of the relay that used the store.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// How long to go on, failures and their pauses included: 30s, 5m, 2h; 0 is for ever. What is being sent then may finish within `shutdownTimeout`.
+        #[arg(long, value_name = "TIME", default_value = "5m", value_parser = drain::timeout)]
+        timeout: Duration,
     },
     /// Looks into a store of events, also a damaged one.
     Spool {
@@ -94,7 +108,8 @@ enum PluginCommand {
     },
 }
 
-/// The program. Exit codes: 0 done, 1 wrong configuration or failure, 2 wrong command line, 130 and 143 ended by a second signal.
+/// The program. Exit codes: 0 done, 1 wrong configuration or failure, 2 wrong command line, 130 and 143 ended by a second signal
+/// (`drain`: by the first).
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command {
@@ -104,6 +119,7 @@ pub fn main() -> ExitCode {
             schema(markdown);
             ExitCode::SUCCESS
         }
+        Some(Command::Drain { config, timeout }) => drain::drain(config.or(arguments.config).as_deref(), timeout),
         Some(Command::Spool { command }) => spool(command),
         Some(Command::Plugin { command: PluginCommand::Compile { input, output } }) => flagpost_plugin::compile_main([input, output]),
         Some(Command::Version) => {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{chain, complain, load};
+use super::{chain, complain, load, supervisor};
 use crate::{Relay, StartError, logging};
 
 /// Starts the relay and ends it at the first SIGTERM or SIGINT; a second one ends the process at once.
@@ -35,6 +35,7 @@ pub(crate) fn run(file: Option<&Path>) -> ExitCode {
 }
 
 fn serve(config: crate::config::Config) -> anyhow::Result<ExitCode> {
+    let shutdown_timeout = config.shutdown_timeout;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the system gives no runtime")?;
     let ended = runtime.block_on(async {
         let mut signals = Signals::listen().context("signals cannot be listened to")?;
@@ -49,7 +50,10 @@ fn serve(config: crate::config::Config) -> anyhow::Result<ExitCode> {
         if let Some(address) = relay.address() {
             tracing::info!(%address, "listening");
         }
+        relay.door().into_iter().for_each(supervisor::watchdog);
+        supervisor::ready(relay.address());
         let _first = signals.next().await;
+        supervisor::stopping(shutdown_timeout);
         tracing::info!("shutting down; a second signal ends the program at once");
         let closing = relay.close();
         let report = tokio::select! {
@@ -69,18 +73,18 @@ fn serve(config: crate::config::Config) -> anyhow::Result<ExitCode> {
 }
 
 /// SIGTERM and SIGINT.
-struct Signals {
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn listen() -> std::io::Result<Signals> {
+    pub(super) fn listen() -> std::io::Result<Signals> {
         Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     /// Waits for one; the exit code that shells expect of a process it ended.
-    async fn next(&mut self) -> u8 {
+    pub(super) async fn next(&mut self) -> u8 {
         tokio::select! {
             _ = self.terminate.recv() => 143,
             _ = self.interrupt.recv() => 130,

@@ -225,7 +225,7 @@ fn native(
         problems.error(join(path, "parquetCompressionCodec"), place, message, format!("use one of {}", settings::list(&CODECS)));
     }
     let own = own_keys(path, &node.place, info.name, (info.keys)(), rest, problems);
-    let value = |key: &'static str| Some((key, at(&own, key)?.to_json()));
+    let value = |key: &'static str| Some((key, identity::written(at(&own, key)?)));
     let location = info.location_keys.iter().filter_map(|key| value(key)).collect();
     match (info.build)(&own, around.build) {
         Ok(exporter) => Some((Target::Native(exporter), location)),

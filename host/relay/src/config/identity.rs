@@ -4,6 +4,33 @@
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use url::Url;
+
+use flagpost_settings::{Data, Node, Place, Scalar};
+
+/// A location key's value as it counts: what is written in the file (`${NAME}`, not what the variable holds), and of a URL neither user
+/// nor password nor query: a secret that changes leaves the exporter its place, and no name or metric label is a hash over one.
+pub(crate) fn written(node: &Node) -> Value {
+    match &node.data {
+        // A value from a variable that is the key itself stands nowhere else, and the variable's name holds an index.
+        Data::Scalar(Scalar { text, .. }) if matches!(node.place, Place::Variable(_)) => Value::String(without_secrets(text)),
+        Data::Scalar(Scalar { written: Some(written), .. }) => Value::String(without_secrets(written)),
+        _ => match node.to_json() {
+            Value::String(text) => Value::String(without_secrets(&text)),
+            other => other,
+        },
+    }
+}
+
+fn without_secrets(text: &str) -> String {
+    let Ok(url) = Url::parse(text) else { return text.to_owned() };
+    let secret = !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some();
+    if !url.has_host() || !secret {
+        return text.to_owned();
+    }
+    let path = &url[url::Position::BeforePath..url::Position::AfterPath];
+    format!("{}://{}{path}", url.scheme(), &url[url::Position::BeforeHost..url::Position::AfterPort])
+}
 
 /// `<kind>-<8 hex digits>` of SHA-256 over the location: each key that is present, in the order of its name, with its value.
 ///
@@ -37,6 +64,30 @@ mod tests {
         assert_ne!(base, unnamed("s3", &[("bucket", &a)]));
         assert_ne!(unnamed("x", &[("ab", &a)]), unnamed("x", &[("a", &b)]));
         assert_eq!(unnamed("x", &[("a", &twelve)]), unnamed("x", &[("a", &text)]));
+    }
+
+    #[test]
+    fn secrets_are_no_part_of_it() {
+        let node = |text: &str, written: Option<&str>| Node {
+            place: 1.into(),
+            data: Data::Scalar(Scalar {
+                text: text.to_owned(),
+                written: written.map(str::to_owned),
+                meaning: flagpost_settings::Meaning::Text,
+            }),
+        };
+        let cases = [
+            ("https://h/x", None, "https://h/x"),
+            ("https://H:443/x", None, "https://H:443/x"),
+            ("https://u:p@h:8443/x?k=secret#f", None, "https://h:8443/x"),
+            ("https://h/secret", Some("https://h/${TOKEN}"), "https://h/${TOKEN}"),
+            ("https://h/x?k=secret", Some("https://h/x?k=${TOKEN}"), "https://h/x"),
+            ("secret", Some("${URL}"), "${URL}"),
+            ("C:\\x?y", None, "C:\\x?y"),
+        ];
+        for (text, as_written, expected) in cases {
+            assert_eq!(written(&node(text, as_written)), json!(expected), "{text}");
+        }
     }
 
     #[test]

@@ -39,8 +39,9 @@ mod random;
 mod tests;
 
 use std::path::Path;
+use std::time::Duration;
 
-use flagpost_settings::{Node, Problems};
+use flagpost_settings::{Node, Problems, Span};
 
 pub use file::BufferType;
 pub use flagpost_settings::{Place, Problem, Severity};
@@ -93,11 +94,20 @@ pub fn from_text(text: &str, format: Format, base: &Path, sources: &Sources) -> 
     let config = assemble::assemble(&root, base, sources, &mut problems);
     match problems.finish() {
         (problems, true) => Err(problems),
-        (warnings, false) => Ok(Loaded { config, warnings, values: show::effective(&root) }),
+        (warnings, false) => {
+            let values = show::effective(&root, &config);
+            Ok(Loaded { config, warnings, values })
+        }
     }
 }
 
 /// The configuration of an empty file, whatever the environment says.
 pub fn defaults(sources: &Sources) -> Config {
     assemble::assemble(&Node::null(), Path::new("."), sources, &mut Problems::default())
+}
+
+/// A span of time as the file has it: `500ms`, `30s`, `5m`, `0`.
+pub(crate) fn span(text: &str) -> Result<Duration, String> {
+    let text = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(text);
+    <Span as serde::Deserialize>::deserialize(text).map(|span| span.0).map_err(|error| error.to_string())
 }

@@ -30,11 +30,25 @@ pub(crate) fn substitute(node: &mut Node, path: &str, environment: &Environment,
             }
         }
         Data::Map(entries) => {
-            for entry in entries.iter_mut().filter(|entry| !is_private(&entry.key)) {
+            let structured = is_structured(path);
+            for entry in entries.iter_mut().filter(|entry| !(structured && is_private(&entry.key))) {
                 let key = if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
                 substitute(&mut entry.value, &key, environment, problems);
             }
         }
+    }
+}
+
+/// Whether the map at `path` has keys of ours only, so that one under `x-` is a note that nobody reads: the file itself, its sections,
+/// exporters and flag sets. Below an exporter `x-` may begin a header's or a plugin's own name.
+fn is_structured(path: &str) -> bool {
+    let exporter = |key: &str| {
+        let key = key.split('[').next().unwrap_or_default();
+        ["exporter", "exporters"].iter().any(|known| flagpost_settings::same_key(known, key))
+    };
+    match path.split_once('.') {
+        None => true,
+        Some((_, last)) => !last.contains('.') && exporter(last),
     }
 }
 

@@ -203,3 +203,46 @@ fn a_blocking_or_unknown_word_has_its_neighbours_named() {
     );
     assert!(found.iter().any(|line| line.contains("exporters[0].secrets: secrets of plugins are not served yet")), "{found:?}");
 }
+
+#[test]
+fn variables_are_replaced_below_free_keys_that_begin_with_x_and_left_alone_in_notes() {
+    let text = "
+x-note: '${UNSET}'
+server: { x-note: '${UNSET}' }
+exporters:
+  - kind: wasm
+    path: a.wasm
+    x-note: { any: '${UNSET}' }
+    config: { X-Region: '${REGION}', headers: { x-region: '${REGION}' } }
+    env: { X-REGION: '${REGION}' }
+";
+    let config = read(text).unwrap().config;
+    let Target::Wasm(spec) = &config.exporters[0].target else { panic!("a plugin") };
+    assert_eq!(spec.config, serde_json::json!({ "X-Region": "eu", "headers": { "x-region": "eu" } }));
+    assert_eq!(spec.env["X-REGION"], "eu");
+    let header = "exporters: [{ kind: webhook, endpointUrl: 'http://h/', headers: { X-Api-Key: '${UNSET}' } }]\n";
+    assert_eq!(
+        problems(header)[0],
+        "1: exporters[0].headers.X-Api-Key: the environment variable `UNSET` is not set; set it, or write the value here"
+    );
+}
+
+#[test]
+fn an_unnamed_exporters_name_does_not_depend_on_what_a_variable_holds() {
+    let name = |secret: &str, text: &str| {
+        let sources = Sources { env: Environment::from_iter([("T", secret)]), build: BuildContext::system() };
+        let text = format!("exporters: [{{ kind: {text} }}]\n");
+        from_text(&text, Format::Yaml, Path::new("."), &sources).unwrap().config.exporters[0].identity.exporter.clone()
+    };
+    for text in [
+        "webhook, endpointUrl: 'https://hooks.example/${T}'",
+        "webhook, endpointUrl: 'https://u:${T}@hooks.example/x?key=${T}'",
+        "wasm, path: '${T}/a.wasm'",
+        "file, outputDir: '${T}'",
+    ] {
+        assert_eq!(name("one", text), name("two", text), "{text}");
+    }
+    let webhook = |url: &str| name("", &format!("webhook, endpointUrl: '{url}'"));
+    assert_eq!(webhook("https://h/x?key=1"), webhook("https://a:b@h/x?key=2"));
+    assert_ne!(webhook("https://h/x"), webhook("https://h/y"));
+}

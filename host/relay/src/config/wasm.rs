@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use flagpost_plugin::{PluginLimits, PluginSpec};
-use flagpost_settings::{Node, Place, Problems, Size, Span, decode, join};
+use flagpost_settings::{Node, Place, Problems, Secret, Size, Span, decode, join};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::exporters::{Location, Surroundings};
+use super::identity;
 use super::model::Target;
 
 /// The kind's name.
@@ -25,6 +26,7 @@ pub(crate) struct Wasm {
     /// Handed to the plugin as JSON.
     config: Value,
     /// Environment variables of the plugin; it sees no others.
+    #[schemars(with = "BTreeMap<String, Secret>")]
     env: BTreeMap<String, String>,
     /// Where it may send requests: `[METHOD[,METHOD] ]scheme://host[:port]`, `*.suffix` allowed.
     allowed_hosts: Vec<String>,
@@ -111,7 +113,8 @@ pub(crate) fn target(
         let (message, fix) = message.split_once("; ").unwrap_or((&message, ""));
         problems.error(join(path, &problem.key), place(&problem.key), message, fix);
     }
-    Some((Target::Wasm(Box::new(spec)), vec![("path", json!(written))]))
+    let place = own.get("path").map_or_else(|| json!(written), |entry| identity::written(&entry.value));
+    Some((Target::Wasm(Box::new(spec)), vec![("path", place)]))
 }
 
 /// A bare name is in the plugin directory, anything with a `/` is relative to the configuration file.

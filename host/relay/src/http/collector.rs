@@ -3,6 +3,7 @@
 //! Exactly 200 with `{"ingestedContentCount":N}` once the events survive a crash: clients resend on anything else, most of them for
 //! ever, so one bad event never rejects its batch, and whatever is refused is refused before anything of it was taken.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -62,7 +63,7 @@ where
         None => None,
         Some(value) => Encoding::named(value.as_bytes()).map_err(|why| Refusal::bad(format!("{PREFIX} code=415, message={why}")))?,
     };
-    let limits = door.limits.clone();
+    let limits = Arc::clone(&door.limits);
     let body = body::read(body, limits.max_body, limits.body_timeout).await.map_err(|error| Refusal::unread(error, &door.limits))?;
     let big = body.len() > if encoding.is_some() { BIG_COMPRESSED_BODY } else { BIG_BODY };
     let decode = move || decoded(&body, encoding, &limits);

@@ -38,7 +38,7 @@ use crate::intake::Intake;
 /// Everything a request can need.
 pub(crate) struct Door {
     pub(crate) intake: Arc<Intake>,
-    pub(crate) limits: Collector,
+    pub(crate) limits: Arc<Collector>,
     pub(crate) health: Health,
     pub(crate) metrics: Arc<Metrics>,
     /// Where other requests go; `None`: nowhere.

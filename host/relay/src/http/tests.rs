@@ -40,7 +40,7 @@ pub(super) fn door_with(bound: u64, proxy: Option<Arc<Proxy>>, adjust: impl FnOn
         proxy: proxy.clone(),
     });
     let draining = CancellationToken::new();
-    (Door { intake, limits, health: Health::default(), metrics: Arc::new(metrics), proxy, draining }, log)
+    (Door { intake, limits: Arc::new(limits), health: Health::default(), metrics: Arc::new(metrics), proxy, draining }, log)
 }
 
 fn door() -> (Door, Arc<MemoryLog>) {

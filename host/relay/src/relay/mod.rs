@@ -84,7 +84,7 @@ pub struct Relay {
     server: Option<Server>,
     draining: CancellationToken,
     shutdown_timeout: Duration,
-    _runtimes: runtimes::Runtimes,
+    runtimes: runtimes::Runtimes,
     _lock: Option<Lock>,
 }
 
@@ -125,6 +125,11 @@ impl Relay {
     /// Where it listens, if it does.
     pub fn address(&self) -> Option<SocketAddr> {
         self.server.as_ref().map(Server::address)
+    }
+
+    /// The runtime that answers requests.
+    pub(crate) fn door(&self) -> Option<&tokio::runtime::Handle> {
+        self.runtimes.door()
     }
 
     /// What each exporter is doing.

@@ -83,7 +83,7 @@ pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, S
         });
         let door = Door {
             intake: intake.clone(),
-            limits: config.collector,
+            limits: Arc::new(config.collector),
             health: Health { delivery: Some(delivery.clone()), plugins },
             metrics: Arc::new(metrics),
             proxy,
@@ -102,7 +102,7 @@ pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, S
         draining,
         shutdown_timeout: config.shutdown_timeout,
         _lock: store.lock,
-        _runtimes: runtimes,
+        runtimes,
     })
 }
 
