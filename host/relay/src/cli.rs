@@ -11,18 +11,19 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use flagpost_event::StreamName;
 
-use crate::config::{self, Loaded, Located, Sources, Target};
+use crate::config::{self, Loaded, Located, Sources};
 
 mod drain;
 mod run;
 mod spool;
 mod supervisor;
+mod validate;
 
 /// A relay for the evaluation data of feature flags: collects events, keeps them on disk, delivers them to every exporter.
 #[derive(Debug, Parser)]
 #[command(name = "flagpost", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
-    /// The configuration file; without it goff-proxy.{yaml,json,yml} is looked for in ./, /goff/ and /etc/opt/goff/.
+    /// The configuration file; without it goff-proxy.{yaml,toml,json,yml} is looked for in ./, /goff/ and /etc/opt/goff/.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -33,9 +34,14 @@ struct Arguments {
 enum Command {
     /// Reports everything that is wrong with a configuration, and starts nothing.
     Validate {
-        /// The configuration file.
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
+        #[command(flatten)]
+        arguments: validate::Arguments,
+    },
+    /// Prints the JSON Schema of the configuration, for editors.
+    Schema {
+        /// Prints the reference page instead.
+        #[arg(long, hide = true)]
+        markdown: bool,
     },
     /// Delivers everything that waits in a store, takes nothing new, and ends: before a store is moved or removed.
     ///
@@ -108,7 +114,11 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command {
         None => run::run(arguments.config.as_deref()),
-        Some(Command::Validate { config }) => validate(config.or(arguments.config).as_deref()),
+        Some(Command::Validate { arguments }) => validate::validate(&arguments),
+        Some(Command::Schema { markdown }) => {
+            schema(markdown);
+            ExitCode::SUCCESS
+        }
         Some(Command::Drain { config, timeout }) => drain::drain(config.or(arguments.config).as_deref(), timeout),
         Some(Command::Spool { command }) => spool(command),
         Some(Command::Plugin { command: PluginCommand::Compile { input, output } }) => flagpost_plugin::compile_main([input, output]),
@@ -119,48 +129,29 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn validate(file: Option<&Path>) -> ExitCode {
-    match load(file) {
-        Ok((file, loaded)) => {
-            for warning in &loaded.warnings {
-                complain(warning.in_file(&file));
-            }
-            let count = loaded.config.exporters.len();
-            say(format_args!("{}: valid, {count} exporter{}", file.display(), if count == 1 { "" } else { "s" }));
-            for exporter in &loaded.config.exporters {
-                say(format_args!("  {} ({})", exporter.identity.exporter, exporter.kind));
-                if let Target::Wasm(spec) = &exporter.target
-                    && !spec.path.is_file()
-                {
-                    complain(format_args!(
-                        "{}: warning: the plugin `{}` is not there: the exporter keeps its events until it is",
-                        file.display(),
-                        spec.path.display()
-                    ));
-                }
-            }
-            ExitCode::SUCCESS
-        }
-        Err(code) => code,
-    }
+fn schema(markdown: bool) {
+    let text = if markdown { config::reference() } else { format!("{:#}\n", config::schema_document()) };
+    // Nobody may be reading: that is no failure.
+    drop(std::io::stdout().write_all(text.as_bytes()));
 }
 
-/// Finds and reads the configuration; what is wrong with it has been printed.
-fn load(named: Option<&Path>) -> Result<(PathBuf, Loaded), ExitCode> {
-    let file = match config::locate(named, Path::is_file) {
-        Located::File(file) => file,
-        Located::Format(file) => {
-            complain(format_args!("{}: TOML is not read yet; write the configuration as YAML or JSON", file.display()));
-            return Err(ExitCode::FAILURE);
-        }
+/// Finds the configuration; that there is none has been printed.
+fn find(named: Option<&Path>) -> Result<PathBuf, ExitCode> {
+    match config::locate(named, Path::is_file) {
+        Located::File(file) => Ok(file),
         Located::Nothing(looked_for) => {
             complain("there is no configuration; name one with `--config FILE`. These were looked for:");
             for path in looked_for {
                 complain(format_args!("  {}", path.display()));
             }
-            return Err(ExitCode::FAILURE);
+            Err(ExitCode::FAILURE)
         }
-    };
+    }
+}
+
+/// Finds and reads the configuration; what is wrong with it has been printed.
+fn load(named: Option<&Path>) -> Result<(PathBuf, Loaded), ExitCode> {
+    let file = find(named)?;
     crate::tls::install();
     match config::load(&file, &Sources::system()) {
         Ok(loaded) => Ok((file, loaded)),

@@ -45,6 +45,11 @@ impl Size {
 }
 
 impl Span {
+    /// So many seconds.
+    pub const fn seconds(seconds: u64) -> Span {
+        Span(Duration::from_secs(seconds))
+    }
+
     fn parse(text: &str) -> Option<Span> {
         if text == "0" {
             return Some(Span(Duration::ZERO));

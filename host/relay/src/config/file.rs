@@ -1,115 +1,176 @@
-//! The file's sections, as they are written. Every field has a default, so that one mistake hides no other.
+//! The file's sections, as they are written. Doc comments are the reference of the configuration, `Default` holds its defaults. Every field
+//! has one, so that one mistake hides no other.
 
-use flagpost_settings::{Size, Span};
-use serde::Deserialize;
+use flagpost_event::collect::CollectLimits;
+use flagpost_settings::{Secret, Size, Span};
+use schemars::JsonSchema;
 use serde::de::IgnoredAny;
-use url::Url;
+use serde::{Deserialize, Serialize};
+
+use super::schema::{exporter_schema, exporters_schema, flag_sets_schema};
+use super::values::{Evaluation, HttpUrl, LogFormat, LogLevel, Mode};
+
+const MIB: u64 = 1 << 20;
 
 /// The whole file. `exporter` and `exporters` are decoded by their kinds.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct File {
+    /// Where the relay listens.
     pub(crate) server: Server,
+    /// The relay that evaluates: every request that is not flagpost's own is passed to it.
     pub(crate) upstream: Option<Upstream>,
+    /// `none`: nobody evaluates, events are collected and exported only. Needed beside a retriever without `upstream`.
     pub(crate) evaluation: Option<Evaluation>,
+    /// The directory of plugins that are named without a `/`, relative to the configuration file.
+    #[schemars(extend("default" = DEFAULT_PLUGINS_DIR))]
     pub(crate) plugins_dir: Option<String>,
+    /// What holds for all plugins.
     pub(crate) plugins: Plugins,
+    /// Where events are kept until every exporter has them.
     pub(crate) buffer: Buffer,
+    /// What a request with events may carry, and how long it may take.
     pub(crate) collector: Collector,
-    pub(crate) shutdown_timeout: Option<Span>,
-    pub(crate) log_level: Option<LogLevel>,
-    pub(crate) log_format: Option<LogFormat>,
+    /// Who may do what. Keys of `evaluation` and of flag sets open the collector; it is open to everyone when there is none of either.
+    pub(crate) authorized_keys: AuthorizedKeys,
+    /// Tenants: the key of a request decides whose events it brings. With flag sets, exporters beside them are not used.
+    #[serde(rename = "flagSets")]
+    #[schemars(schema_with = "flag_sets_schema")]
+    _flag_sets: IgnoredAny,
+    /// One exporter; comes before those of `exporters`.
     #[serde(rename = "exporter")]
+    #[schemars(schema_with = "exporter_schema")]
     _exporter: IgnoredAny,
+    /// Where events go: a list of exporters, or a single one.
     #[serde(rename = "exporters")]
+    #[schemars(schema_with = "exporters_schema")]
     _exporters: IgnoredAny,
+    /// How long exporters may take to send what waits when the relay ends.
+    pub(crate) shutdown_timeout: ShutdownTimeout,
+    /// What is logged: `debug`, `info`, `warn` or `error`, in any case; upstream's `dpanic`, `panic` and `fatal` mean `error`.
+    pub(crate) log_level: LogLevel,
+    /// How it is logged: `json` or `logfmt`.
+    pub(crate) log_format: LogFormat,
+    /// Answers then carry no `X-Gofeatureflag-Version`.
+    pub(crate) disable_version_header: bool,
+    /// What names of environment variables begin with, its `_` included: with `GOFF_`, `GOFF_SERVER_PORT` is `server.port`. Only from the file.
+    #[serde(rename = "envVariablePrefix")]
+    _env_variable_prefix: String,
 }
 
-#[derive(Default, Deserialize)]
+/// `pluginsDir` when the file has none.
+pub(crate) const DEFAULT_PLUGINS_DIR: &str = "plugins";
+
+/// A span with a default of its own.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub(crate) struct ShutdownTimeout(pub(crate) Span);
+
+impl Default for ShutdownTimeout {
+    fn default() -> Self {
+        // Orchestrators kill after 30 s: what waits is on disk, so there is no reason to come near that.
+        ShutdownTimeout(Span::seconds(10))
+    }
+}
+
+/// Where the relay listens.
+#[derive(Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Server {
-    pub(crate) mode: Option<Mode>,
-    pub(crate) host: Option<String>,
-    pub(crate) port: Option<u16>,
+    /// `http`, or `unixsocket` with `unixSocketPath`. `lambda` is refused.
+    pub(crate) mode: Mode,
+    /// The address to listen at.
+    pub(crate) host: String,
+    /// The port to listen at; 0 lets the system choose.
+    pub(crate) port: u16,
+    /// Serves health, info and metrics at a port of their own; 0: at `port`.
+    pub(crate) monitoring_port: u16,
+    /// The socket to listen at when `mode` is `unixsocket`. An existing socket file is replaced.
+    pub(crate) unix_socket_path: Option<String>,
+    /// HTTPS at `port`.
+    pub(crate) tls: Option<Tls>,
 }
 
-/// Upstream's `server.mode`; any text it does not know behaves as `http`, as upstream's does.
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) struct Mode;
-
-impl TryFrom<String> for Mode {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.as_str() {
-            "lambda" => Err(format!(
-                "the relay does not run as a lambda: it would lose what its disk holds; remove the key and {}",
-                super::keys::TWO_WAYS
-            )),
-            "unixsocket" => Err("unix sockets are not served yet; remove the key and use `server.host` and `server.port`".to_owned()),
-            _ => Ok(Mode),
-        }
+impl Default for Server {
+    fn default() -> Self {
+        Server { mode: Mode::Http, host: "0.0.0.0".to_owned(), port: 1031, monitoring_port: 0, unix_socket_path: None, tls: None }
     }
 }
 
-#[derive(Default, Deserialize)]
+/// Files in PEM, relative to the configuration file; read again when they change.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Tls {
+    /// Mandatory. The certificate and those between it and its root.
+    pub(crate) cert: Option<String>,
+    /// Mandatory. The certificate's private key.
+    pub(crate) key: Option<String>,
+}
+
+/// The relay that evaluates.
+#[derive(Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Upstream {
+    /// Mandatory. Its address, `http://relay:1031`; a path goes in front of each request's.
     pub(crate) url: Option<HttpUrl>,
-    pub(crate) connect_timeout: Option<Span>,
+    /// How long connecting to it may take.
+    pub(crate) connect_timeout: Span,
 }
 
-/// An absolute `http` or `https` URL without query and fragment.
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) struct HttpUrl(pub(crate) Url);
-
-impl TryFrom<String> for HttpUrl {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        const FIX: &str = "write it like `http://relay:1031`";
-        let url = Url::parse(&text).map_err(|error| format!("not a URL ({error}); {FIX}"))?;
-        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-            return Err(format!("expected an `http` or `https` URL; {FIX}"));
-        }
-        if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
-            return Err(format!("a relay's URL has no user, query or fragment; {FIX}"));
-        }
-        Ok(HttpUrl(url))
+impl Default for Upstream {
+    fn default() -> Self {
+        Upstream { url: None, connect_timeout: Span::seconds(5) }
     }
 }
 
-/// Who evaluates flags when there is no `upstream`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) enum Evaluation {
-    /// Nobody: events are collected and exported only.
-    None,
-}
-
-#[derive(Default, Deserialize)]
+/// What holds for all plugins.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Plugins {
+    /// A plugin that cannot run ends the program at start. Otherwise its events are kept until it can.
     pub(crate) required: bool,
 }
 
-#[derive(Default, Deserialize)]
+/// Where events are kept.
+#[derive(Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Buffer {
+    /// `disk`: events survive a crash. `memory`: what was not delivered is lost at the end, and said.
     pub(crate) r#type: BufferType,
+    /// When a request is answered: `disk`, when its events are synced.
     pub(crate) ack: Ack,
+    /// The directory of the store, relative to the working directory.
+    #[schemars(extend("x-default" = "`$STATE_DIRECTORY`, else `/var/lib/flagpost` where it exists, else `./data`"))]
     pub(crate) path: Option<String>,
+    /// How much may wait for exporters, all together.
+    #[schemars(extend("x-default" = "`4GiB`, in memory `256MiB`"))]
     pub(crate) max_bytes: Option<Size>,
-    pub(crate) min_free: Option<Size>,
-    pub(crate) lock_timeout: Option<Span>,
-    pub(crate) keep_removed: Option<Span>,
+    /// Free disk below which requests are refused with 429.
+    pub(crate) min_free: Size,
+    /// How long to wait for another relay that has the store open.
+    pub(crate) lock_timeout: Span,
+    /// How long events are kept for an exporter that has gone from the configuration.
+    pub(crate) keep_removed: Span,
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Buffer {
+            r#type: BufferType::Disk,
+            ack: Ack::Disk,
+            path: None,
+            max_bytes: None,
+            min_free: Size(512 * MIB),
+            lock_timeout: Span::seconds(30),
+            keep_removed: Span::seconds(24 * 3600),
+        }
+    }
 }
 
 /// `buffer.type`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(inline)]
 pub enum BufferType {
     /// Events survive a crash.
     #[default]
@@ -119,7 +180,7 @@ pub enum BufferType {
 }
 
 /// `buffer.ack`: when a request is answered.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Ack {
     /// When its events are synced to disk.
@@ -127,61 +188,80 @@ pub(crate) enum Ack {
     Disk,
 }
 
-#[derive(Default, Deserialize)]
+/// What a request with events may carry. Above a limit it is answered 413 and nothing of it is kept.
+#[derive(Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Collector {
-    pub(crate) max_body: Option<Size>,
-    pub(crate) max_inflated: Option<Size>,
-    pub(crate) max_events: Option<u32>,
-    pub(crate) max_meta: Option<Size>,
-    pub(crate) max_encoded: Option<Size>,
-    pub(crate) max_event: Option<Size>,
-    pub(crate) max_depth: Option<u16>,
-    pub(crate) header_timeout: Option<Span>,
-    pub(crate) body_timeout: Option<Span>,
-    pub(crate) max_connections: Option<u32>,
+    /// Bytes of a request's body as it is sent.
+    pub(crate) max_body: Size,
+    /// Bytes of a compressed body once it is decompressed.
+    pub(crate) max_inflated: Size,
+    /// Events in a request.
+    pub(crate) max_events: u32,
+    /// Bytes of a request's `meta`, which is copied onto each event.
+    pub(crate) max_meta: Size,
+    /// Bytes of all events of a request as they are stored, `meta` included.
+    pub(crate) max_encoded: Size,
+    /// Bytes of one event. A larger one is dropped and counted, the others are kept.
+    pub(crate) max_event: Size,
+    /// Nesting of an event's JSON.
+    pub(crate) max_depth: u16,
+    /// Time for a request's head, idle time between requests included.
+    pub(crate) header_timeout: Span,
+    /// Time for a request's body.
+    pub(crate) body_timeout: Span,
+    /// Connections at the same time.
+    pub(crate) max_connections: u32,
+    /// Bodies of `POST /v1/data/exported` must be signed with it (`X-Hub-Signature-256`): the `secret` of the webhook that sends them.
+    pub(crate) webhook_secret: Option<Secret>,
 }
 
-/// `logLevel`: upstream's names, in any case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct LogLevel(pub tracing::Level);
-
-impl TryFrom<String> for LogLevel {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        use tracing::Level;
-        Ok(LogLevel(match text.to_ascii_lowercase().as_str() {
-            "trace" => Level::TRACE,
-            "debug" => Level::DEBUG,
-            "info" => Level::INFO,
-            "warn" => Level::WARN,
-            "error" | "dpanic" | "panic" | "fatal" => Level::ERROR,
-            _ => return Err(format!("unrecognized level: \"{text}\"; use one of `debug`, `info`, `warn`, `error`")),
-        }))
-    }
-}
-
-/// `logFormat`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub enum LogFormat {
-    /// One JSON object per line.
-    #[default]
-    Json,
-    /// `key=value` pairs.
-    Logfmt,
-}
-
-impl TryFrom<String> for LogFormat {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.to_ascii_lowercase().as_str() {
-            "json" => Ok(LogFormat::Json),
-            "logfmt" => Ok(LogFormat::Logfmt),
-            _ => Err(format!("invalid log format {text}; use `json` or `logfmt`")),
+impl Default for Collector {
+    fn default() -> Self {
+        let limits = CollectLimits::default();
+        let number = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
+        Collector {
+            max_body: Size(32 * MIB),
+            max_inflated: Size(128 * MIB),
+            max_events: number(limits.max_events),
+            max_meta: Size(limits.max_meta_bytes as u64),
+            max_encoded: Size(limits.max_encoded_bytes as u64),
+            max_event: Size(limits.max_event_bytes as u64),
+            max_depth: u16::try_from(limits.max_depth).unwrap_or(u16::MAX),
+            // Clients flush once a minute and keep their connection: a shorter time would only make them connect anew.
+            header_timeout: Span::seconds(120),
+            body_timeout: Span::seconds(30),
+            max_connections: 10_000,
+            webhook_secret: None,
         }
     }
+}
+
+/// Keys that requests are sent with, as `X-API-Key` or `Authorization: Bearer`.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct AuthorizedKeys {
+    /// Open the collector.
+    pub(crate) evaluation: Vec<Secret>,
+    /// Open the collector and, alone, the admin routes.
+    pub(crate) admin: Vec<Secret>,
+}
+
+/// A tenant. Nothing is inherited from the top level.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct FlagSet {
+    /// What it is called in logs, metrics and streams.
+    #[schemars(extend("x-default" = "a hash of its keys"))]
+    pub(crate) name: Option<String>,
+    /// Mandatory. The keys of its clients; none may be another flag set's.
+    pub(crate) api_keys: Vec<Secret>,
+    /// One exporter; comes before those of `exporters`.
+    #[serde(rename = "exporter", skip_serializing)]
+    #[schemars(schema_with = "exporter_schema")]
+    _exporter: IgnoredAny,
+    /// Where this flag set's events go.
+    #[serde(rename = "exporters", skip_serializing)]
+    #[schemars(schema_with = "exporters_schema")]
+    _exporters: IgnoredAny,
 }

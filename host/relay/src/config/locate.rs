@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// Directories that are searched, in order, and the file's base name: upstream's.
 const DIRECTORIES: &[&str] = &["./", "/goff/", "/etc/opt/goff/"];
 const BASE: &str = "goff-proxy";
-/// Upstream's extensions, in its order. TOML and JSON are found so that they can be refused by name.
+/// Upstream's extensions, in its order.
 const EXTENSIONS: &[&str] = &["yaml", "toml", "json", "yml"];
 
 /// A configuration file, or why there is none.
@@ -13,8 +13,6 @@ const EXTENSIONS: &[&str] = &["yaml", "toml", "json", "yml"];
 pub enum Located {
     /// This one.
     File(PathBuf),
-    /// It is in a format that is not read yet.
-    Format(PathBuf),
     /// Nothing was found; these were looked for.
     Nothing(Vec<PathBuf>),
 }
@@ -35,8 +33,6 @@ pub fn locate(named: Option<&Path>, exists: impl Fn(&Path) -> bool) -> Located {
         )
     });
     match found {
-        // Upstream chooses the parser by extension: `.toml`, `.json`, else YAML. JSON is YAML.
-        Some(file) if file.extension().is_some_and(|extension| extension == "toml") => Located::Format(file),
         Some(file) => Located::File(file),
         None => Located::Nothing(looked_for),
     }
@@ -53,7 +49,7 @@ mod tests {
         assert_eq!(locate(Some(Path::new("a.conf")), present(&["./goff-proxy.yaml"])), file("a.conf"));
         assert_eq!(locate(None, present(&["/goff/goff-proxy.yaml", "./goff-proxy.yml"])), file("./goff-proxy.yml"));
         assert_eq!(locate(None, present(&["/etc/opt/goff/goff-proxy.json"])), file("/etc/opt/goff/goff-proxy.json"));
-        assert_eq!(locate(None, present(&["./goff-proxy.toml"])), Located::Format(PathBuf::from("./goff-proxy.toml")));
+        assert_eq!(locate(None, present(&["./goff-proxy.toml"])), file("./goff-proxy.toml"));
         let Located::Nothing(looked_for) = locate(None, |_| false) else { panic!("nothing is there") };
         assert_eq!(looked_for.len(), 12);
     }

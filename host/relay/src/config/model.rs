@@ -13,7 +13,8 @@ use flagpost_plugin::PluginSpec;
 use flagpost_spool::Identity;
 use url::Url;
 
-use super::file::{BufferType, LogFormat, LogLevel};
+use super::file::BufferType;
+use super::values::{LogFormat, LogLevel};
 
 /// The flag set of everything that names none.
 pub const DEFAULT_FLAG_SET: &str = "default";

@@ -7,7 +7,7 @@ use flagpost_exporter::{BuildContext, kinds};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{Sources, from_text};
+use super::{Environment, Format, Severity, Sources, from_text};
 
 /// Words that mean something somewhere, so that random trees reach deep.
 const WORDS: &[&str] = &[
@@ -121,9 +121,11 @@ fn exporters() -> impl Strategy<Value = Value> {
 }
 
 fn read(text: &str) {
-    let sources = Sources { env: &|name| (name == "HOME").then(|| "/root".to_owned()), build: BuildContext::system() };
-    if let Err(problems) = from_text(text, Path::new("."), &sources) {
-        assert!(!problems.is_empty());
+    for format in [Format::Yaml, Format::Toml, Format::Json] {
+        let sources = Sources { env: Environment::from_iter([("HOME", "/root")]), build: BuildContext::system() };
+        if let Err(problems) = from_text(text, format, Path::new("."), &sources) {
+            assert!(problems.iter().any(|problem| problem.severity == Severity::Error));
+        }
     }
 }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use flagpost_plugin::{PluginLimits, PluginSpec};
-use flagpost_settings::{Node, Place, Problems, Size, Span, decode, join};
+use flagpost_settings::{Node, Place, Problems, Secret, Size, Span, decode, join};
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -16,30 +17,52 @@ use super::model::Target;
 /// The kind's name.
 pub(crate) const KIND: &str = "wasm";
 
-/// Its keys beside the ones every exporter has.
-pub(crate) const KEYS: &[&str] = &["path", "config", "env", "allowedHosts", "allowedNetworks", "limits", "sha256", "secrets"];
-
-#[derive(Default, Deserialize)]
+/// A custom exporter: a WebAssembly component from a file.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
-struct Wasm {
+pub(crate) struct Wasm {
+    /// Mandatory. The component's file: a bare name is in `pluginsDir`, anything with a `/` is relative to the configuration file.
     path: Option<String>,
+    /// Handed to the plugin as JSON.
     config: Value,
+    /// Environment variables of the plugin; it sees no others.
+    #[schemars(with = "BTreeMap<String, Secret>")]
     env: BTreeMap<String, String>,
+    /// Where it may send requests: `[METHOD[,METHOD] ]scheme://host[:port]`, `*.suffix` allowed.
     allowed_hosts: Vec<String>,
+    /// Private networks that names in `allowedHosts` may lead to, as `10.0.0.0/8`.
+    #[schemars(with = "Vec<String>")]
     allowed_networks: Vec<IpNet>,
+    /// What it may use up.
     limits: Limits,
+    /// SHA-256 of the file in hex: another file is not run.
     sha256: Option<String>,
+    /// Not served yet: pass the value through `env` or `config`.
     #[serde(rename = "secrets")]
+    #[schemars(with = "Value")]
     _secrets: Option<NotYet>,
 }
 
-#[derive(Default, Deserialize)]
+/// What a plugin may use up.
+#[derive(Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
-struct Limits {
-    memory: Option<Size>,
-    timeout: Option<Span>,
-    cpu: Option<Span>,
-    instances: Option<u32>,
+pub(crate) struct Limits {
+    /// Memory of one instance.
+    memory: Size,
+    /// Time for one call.
+    timeout: Span,
+    /// Processor time for one call.
+    cpu: Span,
+    /// Instances kept warm: calls at the same time.
+    instances: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let limits = PluginLimits::default();
+        let instances = u32::try_from(limits.instances).unwrap_or(u32::MAX);
+        Limits { memory: Size(limits.memory), timeout: Span(limits.timeout), cpu: Span(limits.cpu), instances }
+    }
 }
 
 /// A key that has its meaning already and is not served.
@@ -70,17 +93,16 @@ pub(crate) fn target(
         problems.error(path, place("path"), message, "set `path` to the component's file: a bare name is in `pluginsDir`");
         return None;
     };
-    let defaults = PluginLimits::default();
     let spec = PluginSpec {
         config: wasm.config,
         env: wasm.env,
         allowed_hosts: wasm.allowed_hosts,
         allowed_networks: wasm.allowed_networks,
         limits: PluginLimits {
-            memory: wasm.limits.memory.map_or(defaults.memory, |size| size.0),
-            timeout: wasm.limits.timeout.map_or(defaults.timeout, |span| span.0),
-            cpu: wasm.limits.cpu.map_or(defaults.cpu, |span| span.0),
-            instances: wasm.limits.instances.map_or(defaults.instances, |instances| instances as usize),
+            memory: wasm.limits.memory.0,
+            timeout: wasm.limits.timeout.0,
+            cpu: wasm.limits.cpu.0,
+            instances: wasm.limits.instances as usize,
         },
         sha256: wasm.sha256,
         max_events_per_call: max_events_per_call.filter(|&events| events > 0).map(|events| events as usize),

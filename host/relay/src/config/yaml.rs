@@ -10,18 +10,13 @@ use saphyr_parser::{Event, Marker, Parser};
 
 use flagpost_settings::{Data, Entry, Meaning, Node, Place, Problem, Scalar};
 
-/// Deepest nesting; upstream's keys need six.
-const MAX_DEPTH: usize = 64;
+use super::format::MAX_DEPTH;
+
 /// Most values in a file after aliases are followed.
 const MAX_NODES: usize = 200_000;
-/// Largest file in bytes.
-pub(crate) const MAX_BYTES: usize = 4 << 20;
 
 /// The file's first document as a tree; an empty file is `null`.
 pub(crate) fn parse(text: &str) -> Result<Node, Problem> {
-    if text.len() > MAX_BYTES {
-        return Err(Problem::error("", 0, format!("the file has {} bytes, more than {MAX_BYTES}", text.len()), "split or shorten it"));
-    }
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| {

@@ -1,18 +1,19 @@
 //! `${NAME}` in values: replaced by the environment variable, in parsed text only, so that a variable can never change the structure.
 
-use flagpost_settings::{Data, Node, Problems, Scalar, is_private};
+use flagpost_settings::{Data, Node, Place, Problems, Scalar, is_private};
 
-/// Reads an environment variable; a parameter so that tests have their own.
-pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+use super::sources::Environment;
 
 /// Replaces `${NAME}` in every text below `node`; `$${` stands for a literal `${`. A variable that is not set is a problem.
-pub(crate) fn substitute(node: &mut Node, path: &str, lookup: Lookup<'_>, problems: &mut Problems) {
+pub(crate) fn substitute(node: &mut Node, path: &str, environment: &Environment, problems: &mut Problems) {
     let place = node.place.clone();
     match &mut node.data {
         Data::Null => {}
+        // What a variable holds is taken as it is.
+        Data::Scalar(_) if matches!(node.place, Place::Variable(_)) => {}
         Data::Scalar(scalar) => {
             let mut failed = false;
-            let text = expand(&scalar.text, lookup, |message, fix| {
+            let text = expand(&scalar.text, environment, |message, fix| {
                 failed = true;
                 problems.error(path, &place, message, fix);
             });
@@ -25,14 +26,14 @@ pub(crate) fn substitute(node: &mut Node, path: &str, lookup: Lookup<'_>, proble
         }
         Data::List(items) => {
             for (index, item) in items.iter_mut().enumerate() {
-                substitute(item, &format!("{path}[{index}]"), lookup, problems);
+                substitute(item, &format!("{path}[{index}]"), environment, problems);
             }
         }
         Data::Map(entries) => {
             let structured = is_structured(path);
             for entry in entries.iter_mut().filter(|entry| !(structured && is_private(&entry.key))) {
                 let key = if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
-                substitute(&mut entry.value, &key, lookup, problems);
+                substitute(&mut entry.value, &key, environment, problems);
             }
         }
     }
@@ -52,7 +53,7 @@ fn is_structured(path: &str) -> bool {
 }
 
 /// The text with its variables; `None` when it has none.
-fn expand(text: &str, lookup: Lookup<'_>, mut fail: impl FnMut(String, &'static str)) -> Option<String> {
+fn expand(text: &str, environment: &Environment, mut fail: impl FnMut(String, &'static str)) -> Option<String> {
     if !text.contains("${") {
         return None;
     }
@@ -75,8 +76,8 @@ fn expand(text: &str, lookup: Lookup<'_>, mut fail: impl FnMut(String, &'static 
             name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !well_formed {
             fail(format!("`${{{name}}}` does not name an environment variable"), "write `$${` for the two characters themselves");
-        } else if let Some(value) = lookup(name) {
-            out.push_str(&value);
+        } else if let Some(value) = environment.get(name) {
+            out.push_str(value);
         } else {
             fail(format!("the environment variable `{name}` is not set"), "set it, or write the value here");
         }
@@ -92,7 +93,7 @@ mod tests {
 
     #[test]
     fn variables_are_replaced_in_text_only() {
-        let lookup = |name: &str| (name == "A").then(|| "x: y".to_owned());
+        let environment = Environment::from_iter([("A", "x: y")]);
         let cases = [
             ("plain", None, 0),
             ("${A}", Some("x: y"), 0),
@@ -106,7 +107,7 @@ mod tests {
         ];
         for (text, expected, failures) in cases {
             let mut failed = 0;
-            let found = expand(text, &lookup, |_, _| failed += 1);
+            let found = expand(text, &environment, |_, _| failed += 1);
             assert_eq!((found.as_deref(), failed), (expected, failures), "{text}");
         }
     }
