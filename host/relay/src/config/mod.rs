@@ -39,8 +39,9 @@ mod random;
 mod tests;
 
 use std::path::Path;
+use std::time::Duration;
 
-use flagpost_settings::{Node, Problems};
+use flagpost_settings::{Node, Problems, Span};
 
 pub use file::BufferType;
 pub use flagpost_settings::{Place, Problem, Severity};
@@ -93,7 +94,10 @@ pub fn from_text(text: &str, format: Format, base: &Path, sources: &Sources) -> 
     let config = assemble::assemble(&root, base, sources, &mut problems);
     match problems.finish() {
         (problems, true) => Err(problems),
-        (warnings, false) => Ok(Loaded { config, warnings, values: show::effective(&root) }),
+        (warnings, false) => {
+            let values = show::effective(&root, &config);
+            Ok(Loaded { config, warnings, values })
+        }
     }
 }
 
