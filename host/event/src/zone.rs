@@ -87,7 +87,7 @@ impl Civil {
 }
 
 /// Unix seconds as RFC 3339 in a zone, as Go writes them: `2021-04-09T21:15:47+09:00`, `Z` for an offset of 0.
-pub(crate) fn rfc3339(seconds: i64, zone: &Zone) -> String {
+pub fn rfc3339(seconds: i64, zone: &Zone) -> String {
     let offset = zone.offset(seconds);
     let local = Civil::utc(seconds.saturating_add(offset));
     let time = format!("{}T{:02}:{:02}:{:02}", local.date(), local.hour, local.minute, local.second);

@@ -215,7 +215,7 @@ async fn files_are_for_all_to_read() {
 
 #[test]
 fn every_problem_of_a_configuration_is_told_at_once() {
-    let config = json!({ "format": "parquet", "filename": "../{{ .Nope}}", "outputDirectory": "x", "csvTemplate": [] });
+    let config = json!({ "format": "p.rquet", "filename": "../{{ .Nope}}", "outputDirectory": "x", "csvTemplate": [] });
     let error = build("file", config).err().unwrap();
     let paths: Vec<_> = error.problems.iter().map(|problem| problem.path.as_str()).collect();
     assert_eq!(paths, ["csvTemplate", "outputDirectory", "outputDir", "format", "filename"]);
