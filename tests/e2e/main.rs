@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod batches;
+mod bookkeeping;
+mod clients;
 mod command_line;
 mod differences;
 mod drain;

@@ -21,4 +21,4 @@ pub use event::{Event, FeatureEvent, LineError, TrackingEvent};
 pub use json::{Json, JsonError};
 pub use stream::{EventKind, StreamName};
 pub use template::{RenderError, Template, TemplateError, TemplateOptions};
-pub use zone::{Civil, Zone, rfc3339};
+pub use zone::{Civil, Zone};

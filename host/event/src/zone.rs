@@ -30,6 +30,11 @@ impl Zone {
         self.0.iana_name().unwrap_or_default()
     }
 
+    /// Unix seconds as RFC 3339 in this zone, as Go writes them: `2021-04-09T21:15:47+09:00`, `Z` for an offset of 0.
+    pub fn rfc3339(&self, seconds: i64) -> String {
+        rfc3339(seconds, self)
+    }
+
     /// Seconds to add to UTC at that moment, in Unix seconds. Beyond the years -9999 to 9999: none.
     fn offset(&self, seconds: i64) -> i64 {
         Timestamp::from_second(seconds).map_or(0, |moment| i64::from(self.0.to_offset(moment).seconds()))
@@ -87,7 +92,7 @@ impl Civil {
 }
 
 /// Unix seconds as RFC 3339 in a zone, as Go writes them: `2021-04-09T21:15:47+09:00`, `Z` for an offset of 0.
-pub fn rfc3339(seconds: i64, zone: &Zone) -> String {
+pub(crate) fn rfc3339(seconds: i64, zone: &Zone) -> String {
     let offset = zone.offset(seconds);
     let local = Civil::utc(seconds.saturating_add(offset));
     let time = format!("{}T{:02}:{:02}:{:02}", local.date(), local.hour, local.minute, local.second);

@@ -20,7 +20,7 @@ pub(super) fn write(path: &Path, name: &str, encoding: &SharedEncoding, batch: &
     let dir = path.parent().unwrap_or(Path::new("."));
     let _turn = Turn::take(path)?;
     create_dirs(dir).map_err(|error| failed("create the directory", dir, &error))?;
-    let hidden = dir.join(hidden_name(batch.id().as_str()));
+    let hidden = dir.join(hidden_name(path, batch.id().as_str()));
     let written = fill(&hidden, encoding, batch).and_then(|encoded| {
         // A file without events says nothing.
         if encoded.events > 0 { place(&hidden, path, name, batch).map(|()| encoded) } else { Ok(encoded) }
@@ -34,9 +34,15 @@ pub(super) fn write(path: &Path, name: &str, encoding: &SharedEncoding, batch: &
     Ok(encoded)
 }
 
-/// The same for each attempt of a batch, so that a crash leaves at most one.
-fn hidden_name(batch: &str) -> String {
-    format!(".flagpost-{}.tmp", hex::encode(&Sha256::digest(batch)[..8]))
+/// The same for each attempt of a batch, so that a crash leaves at most one, and another one for each place: two exporters that read one
+/// stream into one directory have batches of the same id, and files of different names.
+fn hidden_name(path: &Path, batch: &str) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut hash = Sha256::new();
+    hash.update(path.as_os_str().as_encoded_bytes());
+    hash.update([0]);
+    hash.update(batch);
+    format!(".flagpost-{}.tmp", hex::encode(&hash.finalize()[..8]))
 }
 
 fn fill(hidden: &Path, encoding: &SharedEncoding, batch: &EventBatch) -> Result<Encoded, ExportError> {
