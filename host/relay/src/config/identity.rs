@@ -6,12 +6,14 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use flagpost_settings::{Data, Node, Scalar};
+use flagpost_settings::{Data, Node, Place, Scalar};
 
 /// A location key's value as it counts: what is written in the file (`${NAME}`, not what the variable holds), and of a URL neither user
 /// nor password nor query: a secret that changes leaves the exporter its place, and no name or metric label is a hash over one.
 pub(crate) fn written(node: &Node) -> Value {
     match &node.data {
+        // A value from a variable that is the key itself stands nowhere else, and the variable's name holds an index.
+        Data::Scalar(Scalar { text, .. }) if matches!(node.place, Place::Variable(_)) => Value::String(without_secrets(text)),
         Data::Scalar(Scalar { written: Some(written), .. }) => Value::String(without_secrets(written)),
         _ => match node.to_json() {
             Value::String(text) => Value::String(without_secrets(&text)),

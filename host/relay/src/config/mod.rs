@@ -93,7 +93,10 @@ pub fn from_text(text: &str, format: Format, base: &Path, sources: &Sources) -> 
     let config = assemble::assemble(&root, base, sources, &mut problems);
     match problems.finish() {
         (problems, true) => Err(problems),
-        (warnings, false) => Ok(Loaded { config, warnings, values: show::effective(&root) }),
+        (warnings, false) => {
+            let values = show::effective(&root, &config);
+            Ok(Loaded { config, warnings, values })
+        }
     }
 }
 

@@ -89,12 +89,33 @@ pub(super) fn shape() -> &'static Value {
 /// The schema as a document (draft 2020-12), for editors and other tools.
 pub fn document() -> Value {
     let mut root = shape().clone();
+    refer(&mut root);
     finish(&mut root);
+    let mut exporter = json!({ "oneOf": exporter() });
+    finish(&mut exporter);
     let mut document = Map::new();
     document.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
     document.insert("title".to_owned(), json!("flagpost's configuration"));
     document.extend(root.as_object().cloned().unwrap_or_default());
+    document.insert("$defs".to_owned(), json!({ "exporter": exporter }));
     Value::Object(document)
+}
+
+/// Puts a reference in the place of every exporter: they are long.
+fn refer(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(refer),
+        Value::Object(keywords) => {
+            let is_exporter =
+                keywords.get("oneOf").and_then(|kinds| kinds.get(0)).is_some_and(|kind| kind["properties"].get("kind").is_some());
+            if is_exporter {
+                keywords.remove("oneOf");
+                keywords.insert("$ref".to_owned(), json!("#/$defs/exporter"));
+            }
+            keywords.values_mut().for_each(refer);
+        }
+        _ => {}
+    }
 }
 
 /// Makes a schema strict about keys and lenient about variables, all the way down.

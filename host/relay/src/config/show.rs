@@ -1,8 +1,11 @@
 //! Every value that holds, and where it comes from. Secrets, and whatever might be one, are not shown.
 
-use flagpost_settings::{Data, Node, Place, join};
+use std::collections::BTreeMap;
+
+use flagpost_settings::{Data, Node, Place, Size, join};
 use serde_json::Value;
 
+use super::model::Config;
 use super::schema;
 
 /// A value that holds.
@@ -10,7 +13,7 @@ use super::schema;
 pub struct Effective {
     /// Its key's path, `exporters[0].outputDir`.
     pub path: String,
-    /// The value as it is written, `${NAME}` included; `[redacted]` for a secret.
+    /// The value as it is written in the file (`${NAME}` included) or held by the variable that is the key; `[redacted]` for a secret.
     pub value: String,
     /// Where it stands; [`Place::Nowhere`]: the default.
     pub place: Place,
@@ -18,11 +21,40 @@ pub struct Effective {
 
 const REDACTED: &str = "[redacted]";
 
-/// All values of a configuration whose tree this is, and the defaults of those it does not have.
-pub(super) fn effective(root: &Node) -> Vec<Effective> {
+/// All values of a configuration that holds and whose tree this is, and the defaults of those it does not have.
+pub(super) fn effective(root: &Node, config: &Config) -> Vec<Effective> {
     let mut found = Vec::new();
     walk(schema::shape(), Some(root), "", &mut found);
+    if !config.flag_sets.is_empty() {
+        // Not used beside flag sets.
+        found.retain(|value| !value.path.starts_with("exporter"));
+    }
+    resolve(&mut found, config);
     found
+}
+
+/// Puts what was decided in the place of defaults that depend on other things.
+fn resolve(found: &mut Vec<Effective>, config: &Config) {
+    let mut decided = BTreeMap::from([
+        ("buffer.path".to_owned(), config.buffer.path.display().to_string()),
+        ("buffer.maxBytes".to_owned(), Size(config.buffer.max_bytes).to_string()),
+    ]);
+    for (index, flag_set) in config.flag_sets.iter().enumerate() {
+        decided.insert(format!("flagSets[{index}].name"), flag_set.name.clone());
+    }
+    // Every exporter has a kind, and they were walked in the order in which they were read.
+    let exporters = found.iter().filter_map(|value| value.path.strip_suffix(".kind"));
+    for (path, exporter) in exporters.zip(&config.exporters) {
+        decided.insert(format!("{path}.name"), exporter.identity.exporter.clone());
+        decided.insert(format!("{path}.maxBacklog"), Size(exporter.policy.max_backlog).to_string());
+    }
+    found.retain_mut(|value| {
+        let default = value.place == Place::Nowhere;
+        if let (true, Some(decided)) = (default, decided.remove(&value.path)) {
+            value.value = decided;
+        }
+        !(default && value.path.ends_with(".maxEventsPerCall"))
+    });
 }
 
 fn walk(shape: &Value, node: Option<&Node>, path: &str, found: &mut Vec<Effective>) {
@@ -33,7 +65,8 @@ fn walk(shape: &Value, node: Option<&Node>, path: &str, found: &mut Vec<Effectiv
         for (key, below) in properties {
             let entry = node.and_then(|node| node.get(key));
             // A section that is not there has no values when it is optional; others have their defaults.
-            if entry.is_none() && below.get("anyOf").is_some() && below.get("default").is_none() {
+            let optional = below["type"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == "null"));
+            if entry.is_none() && optional && below.get("properties").is_some() {
                 continue;
             }
             walk(below, entry.map(|entry| &entry.value), &join(path, key), found);
@@ -71,7 +104,8 @@ fn walk(shape: &Value, node: Option<&Node>, path: &str, found: &mut Vec<Effectiv
             // Free values are a plugin's or a library's own: nobody here knows which of them are secrets.
             let open = ["type", "anyOf", "const", "enum"].iter().any(|keyword| shape.get(keyword).is_some());
             let secret = shape["format"] == "password" || !open;
-            let shown = scalar.written.as_deref().unwrap_or(&scalar.text);
+            let variable = matches!(node.place, Place::Variable(_));
+            let shown = scalar.written.as_deref().filter(|_| !variable).unwrap_or(&scalar.text);
             say(if secret { REDACTED.to_owned() } else { without_user(shown) }, &node.place);
         }
         (Data::List(_) | Data::Map(_), ..) => say(REDACTED.to_owned(), &node.place),

@@ -130,7 +130,7 @@ fn resolve(root: &[&Value], segments: &[&str], name: &str) -> Result<Vec<Step>, 
     }
     match items(&shapes) {
         Some(items) if !names(&items).is_empty() => {
-            let key = names(&items).first().map_or_else(String::new, |key| key.to_ascii_uppercase());
+            let key = if names(&items).contains(&"kind") { "KIND" } else { "NAME" };
             Err(Lost { message: format!("`{}` is a list of sections", below(&steps)), fix: format!("write `{name}_0_{key}` and so on") })
         }
         Some(_) => {

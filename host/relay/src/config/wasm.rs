@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use flagpost_plugin::{PluginLimits, PluginSpec};
-use flagpost_settings::{Node, Place, Problems, Size, Span, decode, join};
+use flagpost_settings::{Node, Place, Problems, Secret, Size, Span, decode, join};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -26,6 +26,7 @@ pub(crate) struct Wasm {
     /// Handed to the plugin as JSON.
     config: Value,
     /// Environment variables of the plugin; it sees no others.
+    #[schemars(with = "BTreeMap<String, Secret>")]
     env: BTreeMap<String, String>,
     /// Where it may send requests: `[METHOD[,METHOD] ]scheme://host[:port]`, `*.suffix` allowed.
     allowed_hosts: Vec<String>,
