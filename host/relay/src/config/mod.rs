@@ -39,9 +39,8 @@ mod random;
 mod tests;
 
 use std::path::Path;
-use std::time::Duration;
 
-use flagpost_settings::{Node, Problems, Span};
+use flagpost_settings::{Node, Problems};
 
 pub use file::BufferType;
 pub use flagpost_settings::{Place, Problem, Severity};

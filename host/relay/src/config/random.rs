@@ -85,7 +85,22 @@ const WORDS: &[&str] = &[
     "<<",
     "x-y",
     "flagSets",
+    "apiKeys",
     "retriever",
+    "unixsocket",
+    "unixSocketPath",
+    "monitoringPort",
+    "tls",
+    "cert",
+    "key",
+    "authorizedKeys",
+    "admin",
+    "listen",
+    "startAsAwsLambda",
+    "envVariablePrefix",
+    "webhookSecret",
+    "kafka",
+    "addresses",
 ];
 
 fn word() -> impl Strategy<Value = String> {
@@ -108,6 +123,37 @@ fn tree() -> impl Strategy<Value = Value> {
     })
 }
 
+/// An environment that names keys, or nearly.
+fn environment() -> impl Strategy<Value = Environment> {
+    let segment = prop_oneof![
+        6 => prop::sample::select(WORDS).prop_map(str::to_ascii_uppercase),
+        3 => (0u32..3).prop_map(|index| index.to_string()),
+        1 => "[A-Z0-9_\\-]{0,6}",
+    ];
+    let name =
+        (prop::sample::select(vec!["", "EXPORTERS_0_", "FLAGSETS_1_", "SERVER_", "EXPORTER_"]), prop::collection::vec(segment, 1..5));
+    let name = name.prop_map(|(start, segments)| format!("{start}{}", segments.join("_")));
+    prop::collection::vec((name, prop_oneof![word(), Just("tcp://1.2.3.4:5".to_owned())]), 0..8)
+        .prop_map(|variables| variables.into_iter().collect())
+}
+
+/// What TOML can say of the tree: it has no null.
+fn as_toml(tree: &Value) -> Option<String> {
+    fn value(tree: &Value) -> Option<String> {
+        Some(match tree {
+            Value::Null => return None,
+            Value::Bool(_) | Value::Number(_) => tree.to_string(),
+            Value::String(text) => Value::String(text.clone()).to_string(),
+            Value::Array(items) => format!("[{}]", items.iter().filter_map(value).collect::<Vec<_>>().join(", ")),
+            Value::Object(members) => format!("{{ {} }}", pairs(members).join(", ")),
+        })
+    }
+    fn pairs(members: &Map<String, Value>) -> Vec<String> {
+        members.iter().filter_map(|(key, of)| Some(format!("{} = {}", Value::String(key.clone()), value(of)?))).collect()
+    }
+    Some(pairs(tree.as_object()?).join("\n"))
+}
+
 /// A file with exporters of every kind that is served, each with keys of all of them.
 fn exporters() -> impl Strategy<Value = Value> {
     let names: Vec<&str> = kinds().iter().map(|info| info.name).chain(["wasm", "s3", ""]).collect();
@@ -122,10 +168,13 @@ fn exporters() -> impl Strategy<Value = Value> {
 
 fn read(text: &str) {
     for format in [Format::Yaml, Format::Toml, Format::Json] {
-        let sources = Sources { env: Environment::from_iter([("HOME", "/root")]), build: BuildContext::system() };
-        if let Err(problems) = from_text(text, format, Path::new("."), &sources) {
-            assert!(problems.iter().any(|problem| problem.severity == Severity::Error));
-        }
+        with(text, format, Environment::from_iter([("HOME", "/root")]));
+    }
+}
+
+fn with(text: &str, format: Format, env: Environment) {
+    if let Err(problems) = from_text(text, format, Path::new("."), &Sources { env, build: BuildContext::system() }) {
+        assert!(problems.iter().any(|problem| problem.severity == Severity::Error));
     }
 }
 
@@ -148,5 +197,18 @@ proptest! {
     #[test]
     fn random_trees_are_read_or_refused(tree in tree()) {
         read(&tree.to_string());
+    }
+
+    #[test]
+    fn random_trees_are_read_or_refused_as_toml(tree in prop_oneof![tree(), exporters()]) {
+        if let Some(text) = as_toml(&tree) {
+            read(&text);
+        }
+    }
+
+    #[test]
+    fn random_variables_are_applied_or_told(file in prop_oneof![tree(), exporters()], env in environment()) {
+        with(&file.to_string(), Format::Json, env.clone());
+        with("", Format::Yaml, env);
     }
 }

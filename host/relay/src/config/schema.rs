@@ -146,17 +146,26 @@ fn finish(schema: &mut Value) {
     }
 }
 
-/// A number, a truth value or a word may come from a variable.
+/// Types are as forgiving as the program: a number may be text, a single value a list, and any of them may come from a variable.
 fn lenient(keywords: &mut Map<String, Value>) {
-    let scalar = |kind: &Value| matches!(kind.as_str(), Some("integer" | "number" | "boolean"));
-    let numeric = match keywords.get("type") {
-        Some(Value::Array(kinds)) => kinds.iter().any(scalar),
-        Some(kind) => scalar(kind),
-        None => false,
+    const VARIABLE: &str = r"\$\{\w+\}";
+    let is = |wanted: &[&str]| match keywords.get("type") {
+        Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).any(|kind| wanted.contains(&kind)),
+        Some(Value::String(kind)) => wanted.contains(&kind.as_str()),
+        _ => false,
     };
-    if !numeric && !keywords.contains_key("enum") && !keywords.contains_key("pattern") {
+    let more = if is(&["integer", "number"]) {
+        json!({ "type": "string", "pattern": format!(r"^\s*[+-]?[0-9][0-9a-fA-FxXoO_]*\s*$|{VARIABLE}") })
+    } else if is(&["boolean"]) {
+        json!({ "type": "string", "pattern": format!(r"^([tTfF]|[tT]rue|[fF]alse|TRUE|FALSE|0|1)$|{VARIABLE}") })
+    } else if is(&["array"]) && keywords.get("items").is_some_and(|items| items.get("$ref").is_none() && items.get("properties").is_none())
+    {
+        keywords["items"].clone()
+    } else if keywords.contains_key("enum") || keywords.contains_key("pattern") {
+        json!({ "type": "string", "pattern": VARIABLE })
+    } else {
         return;
-    }
+    };
     let mut outer = Map::new();
     for keyword in ["description", "default", "deprecated", "title"] {
         if let Some(value) = keywords.remove(keyword) {
@@ -164,6 +173,69 @@ fn lenient(keywords: &mut Map<String, Value>) {
         }
     }
     let inner = Value::Object(std::mem::take(keywords));
-    outer.insert("anyOf".to_owned(), json!([inner, { "type": "string", "pattern": r"\$\{\w+\}" }]));
+    outer.insert("anyOf".to_owned(), json!([inner, more]));
     *keywords = outer;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every map with keywords below the schema.
+    fn each(schema: &Value, see: &mut impl FnMut(&Map<String, Value>)) {
+        match schema {
+            Value::Array(items) => items.iter().for_each(|item| each(item, see)),
+            Value::Object(keywords) => {
+                see(keywords);
+                keywords.values().for_each(|value| each(value, see));
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_document_is_strict_about_keys_and_knows_every_kind() {
+        let document = document();
+        assert_eq!(document["$schema"], "https://json-schema.org/draft/2020-12/schema");
+        let kinds_known: Vec<&str> = document["$defs"]["exporter"]["oneOf"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|one| one["properties"]["kind"]["const"].as_str())
+            .collect();
+        let expected: Vec<&str> = kinds().iter().map(|info| info.name).chain([wasm::KIND]).collect();
+        assert_eq!(kinds_known, expected);
+        let mut sections = 0;
+        each(&document, &mut |keywords| {
+            if keywords.get("properties").is_some_and(|properties| properties.get("properties").is_none()) {
+                sections += 1;
+                assert_eq!(keywords["additionalProperties"], json!(false), "{keywords:?}");
+            }
+            assert!(!keywords.contains_key("x-default"), "{keywords:?}");
+        });
+        assert!(sections > 20, "{sections}");
+    }
+
+    #[test]
+    fn secrets_are_marked_and_have_no_default() {
+        let mut secrets = 0;
+        each(shape(), &mut |keywords| {
+            if keywords.get("format").is_some_and(|format| format == "password") {
+                secrets += 1;
+                assert!(keywords.get("default").is_none_or(Value::is_null), "{keywords:?}");
+            }
+        });
+        assert!(secrets >= 8, "{secrets}");
+    }
+
+    #[test]
+    fn upstreams_keys_without_effect_and_deprecated_ones_are_no_mistakes_in_an_editor() {
+        let document = document();
+        for key in ["retriever", "pollingInterval", "listen", "apiKeys", "hideBanner", "notifier"] {
+            assert!(document["properties"].get(key).is_some(), "{key}");
+        }
+        assert_eq!(document["properties"]["listen"]["deprecated"], true);
+        assert!(document["properties"]["flagSets"]["items"]["properties"].get("pollingInterval").is_some());
+        assert!(document["properties"]["server"]["properties"].get("awsLambdaAdapter").is_some());
+    }
 }

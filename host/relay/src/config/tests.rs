@@ -9,6 +9,37 @@ use flagpost_exporter::BuildContext;
 
 use super::*;
 
+mod aliases;
+mod flag_sets;
+mod formats;
+mod sources;
+mod upstream;
+mod variables;
+
+/// Reads a YAML text with an environment.
+fn with(text: &str, env: &[(&str, &str)]) -> Result<Loaded, Vec<Problem>> {
+    in_format(text, Format::Yaml, env)
+}
+
+fn in_format(text: &str, format: Format, env: &[(&str, &str)]) -> Result<Loaded, Vec<Problem>> {
+    let env = env.iter().copied().collect();
+    from_text(text, format, Path::new("/etc/flagpost"), &Sources { env, build: BuildContext::system() })
+}
+
+/// Everything that is said about it, as it is shown.
+fn said(loaded: &Result<Loaded, Vec<Problem>>) -> Vec<String> {
+    let problems = match loaded {
+        Ok(loaded) => &loaded.warnings,
+        Err(problems) => problems,
+    };
+    let unread = |line: &String| line.contains("no exporter takes");
+    problems.iter().map(ToString::to_string).filter(|line| !unread(line)).collect()
+}
+
+fn reveal(keys: &[flagpost_exporter::Secret]) -> Vec<&str> {
+    keys.iter().map(flagpost_exporter::Secret::reveal).collect()
+}
+
 fn read(text: &str) -> Result<Loaded, Vec<Problem>> {
     let env = Environment::from_iter([("PORT", "8080"), ("REGION", "eu"), ("STATE_DIRECTORY", "/run/state:/other")]);
     from_text(text, Format::Yaml, Path::new("/etc/flagpost"), &Sources { env, build: BuildContext::system() })

@@ -43,7 +43,7 @@ pub(super) fn apply(root: &mut Node, prefix: &str, environment: &Environment, pr
             services.insert(segments[0].to_owned());
             continue;
         }
-        match resolve(&[shape], &segments, rest) {
+        match resolve(&[shape], &segments, name) {
             Ok(steps) => set(root, &steps, rest, name, value, &place),
             Err(Lost { message, fix }) => problems.warning("", place, format!("{message}: the variable is not used"), fix),
         }
@@ -137,7 +137,7 @@ fn resolve(root: &[&Value], segments: &[&str], name: &str) -> Result<Vec<Step>, 
             steps.push(Step::Whole);
             Ok(steps)
         }
-        None if !names(&shapes).is_empty() || members(&shapes).is_some() => {
+        None if !alternatives(&shapes).iter().all(|shape| is_free(shape)) && (!names(&shapes).is_empty() || members(&shapes).is_some()) => {
             Err(Lost { message: format!("`{}` is a section, not a value", below(&steps)), fix: format!("write `{name}_` and a key of it") })
         }
         None => Ok(steps),
