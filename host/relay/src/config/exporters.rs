@@ -65,7 +65,7 @@ const UPSTREAM_KEYS: &[&str] = &[
 
 /// The keys of [`Common`].
 const COMMON_KEYS: &[&str] =
-    &["kind", "name", "eventType", "flushInterval", "maxEventInMemory", "maxEventsPerCall", "retry", "maxBacklog", "whenFull"];
+    &["kind", "name", "eventType", "flushInterval", "maxEventInMemory", "maxEventsPerCall", "ordered", "retry", "maxBacklog", "whenFull"];
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -77,6 +77,7 @@ struct Common {
     flush_interval: Option<Millis>,
     max_event_in_memory: Option<u32>,
     max_events_per_call: Option<u32>,
+    ordered: Option<bool>,
     retry: Retry,
     max_backlog: Option<Size>,
     when_full: Full,
@@ -191,6 +192,15 @@ fn one(path: &str, node: &Node, budget: u64, around: &Surroundings<'_>, problems
     } else {
         native(path, node, find_kind(path, node, &kind, problems)?, rest, around, problems)?
     };
+    if let Target::Wasm(spec) = &target
+        && spec.limits.instances > 1
+        && common.ordered != Some(false)
+    {
+        let line = node.line_at("limits.instances").unwrap_or(node.line);
+        let message = format!("{} instances, and one at a time would be used: batches are sent in order", spec.limits.instances);
+        let fix = "set `ordered: false` if events may arrive in another order, or remove `instances`";
+        problems.error(join(path, "limits.instances"), line, message, fix);
+    }
     let exporter = match &common.name {
         Some(name) if name.is_empty() || name.len() > 100 || name.contains(|c: char| c.is_control() || c == '/') => {
             let line = node.get("name").map_or(node.line, |entry| entry.line);
@@ -312,6 +322,7 @@ fn policy(common: &Common, budget: u64, path: &str, node: &Node, problems: &mut 
             Full::Block => WhenFull::Block,
         },
         max_events_per_call: common.max_events_per_call.filter(|&events| events > 0).map(|events| events as usize),
+        ordered: common.ordered,
     }
 }
 
