@@ -59,6 +59,9 @@ impl TryFrom<String> for Mode {
 pub(crate) struct Upstream {
     pub(crate) url: Option<HttpUrl>,
     pub(crate) connect_timeout: Option<Span>,
+    pub(crate) response_timeout: Option<Span>,
+    pub(crate) max_connections: Option<u32>,
+    pub(crate) ca_file: Option<String>,
 }
 
 /// An absolute `http` or `https` URL without query and fragment.
@@ -141,6 +144,7 @@ pub(crate) struct Collector {
     pub(crate) header_timeout: Option<Span>,
     pub(crate) body_timeout: Option<Span>,
     pub(crate) max_connections: Option<u32>,
+    pub(crate) max_in_flight: Option<Size>,
 }
 
 /// `logLevel`: upstream's names, in any case.

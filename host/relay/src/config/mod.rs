@@ -116,7 +116,16 @@ fn assemble(root: &Node, base: &Path, sources: &Sources<'_>, problems: &mut Prob
         }
     }
     let upstream = file.upstream.and_then(|upstream| match upstream.url {
-        Some(url) => Some(Upstream { url: url.0, connect_timeout: upstream.connect_timeout.map_or(Duration::from_secs(5), |span| span.0) }),
+        Some(url) => {
+            let defaults = Upstream::at(url.0);
+            Some(Upstream {
+                connect_timeout: upstream.connect_timeout.map_or(defaults.connect_timeout, |span| span.0),
+                response_timeout: upstream.response_timeout.map_or(defaults.response_timeout, |span| span.0),
+                max_connections: upstream.max_connections.map_or(defaults.max_connections, |most| most as usize),
+                ca_file: upstream.ca_file.map(|file| base.join(file)),
+                ..defaults
+            })
+        }
         None => {
             if root.get("upstream").is_none_or(|entry| entry.value.get("url").is_none()) {
                 problems.error("upstream", line("upstream"), "no `url`", "write `upstream: { url: http://relay:1031 }`");
@@ -196,6 +205,7 @@ fn collector(keys: &file::Collector) -> Collector {
         header_timeout: keys.header_timeout.map_or(Duration::from_secs(120), |span| span.0),
         body_timeout: keys.body_timeout.map_or(Duration::from_secs(30), |span| span.0),
         max_connections: keys.max_connections.map_or(10_000, |connections| connections as usize),
+        max_in_flight: bytes(keys.max_in_flight, (512 * MIB).min(crate::process::memory_limit() / 4)),
     }
 }
 

@@ -7,22 +7,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use flagpost_event::collect::{CollectError, Collected, decode};
+use flagpost_event::collect::CollectError;
 use flagpost_spool::AppendError;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 
 use super::body::{ReadError, Reply};
-use super::inflate::{Encoding, InflateError, inflate};
-use super::{Door, body};
+use super::inflate::Encoding;
+use super::room::NoRoom;
+use super::{Door, body, work};
 
-/// Larger plain bodies are decoded off the threads that answer requests, in bytes.
-const BIG_BODY: usize = 256 << 10;
-/// The same for compressed bodies: a tenth of it is a usual ratio, and a bomb of this size is 4 MiB.
-const BIG_COMPRESSED_BODY: usize = 4 << 10;
 /// What upstream's errors begin with.
-const PREFIX: &str = "collectEvalData: invalid input data";
+pub(super) const PREFIX: &str = "collectEvalData: invalid input data";
 
 /// Takes a request's events.
 pub(crate) async fn collect<B>(door: &Door, request: Request<B>) -> Response<Reply>
@@ -49,8 +46,8 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    if door.draining.is_cancelled() {
-        return Err(Refusal::Later(StatusCode::SERVICE_UNAVAILABLE, "the relay is shutting down".to_owned(), Duration::from_secs(1)));
+    if door.ending.draining.is_cancelled() {
+        return Err(Refusal::ending());
     }
     door.intake.admit().map_err(|refused| Refusal::Later(StatusCode::TOO_MANY_REQUESTS, refused.message, refused.retry_after))?;
     let (head, body) = request.into_parts();
@@ -64,17 +61,14 @@ where
         Some(value) => Encoding::named(value.as_bytes()).map_err(|why| Refusal::bad(format!("{PREFIX} code=415, message={why}")))?,
     };
     let limits = Arc::clone(&door.limits);
-    let body = body::read(body, limits.max_body, limits.body_timeout).await.map_err(|error| Refusal::unread(error, &door.limits))?;
-    let big = body.len() > if encoding.is_some() { BIG_COMPRESSED_BODY } else { BIG_BODY };
-    let decode = move || decoded(&body, encoding, &limits);
-    let collected = if big {
-        // A panic in there is a defect, and costs this request only.
-        tokio::task::spawn_blocking(decode)
-            .await
-            .map_err(|_| Refusal::Now(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error".to_owned()))??
-    } else {
-        decode()?
+    let mut hold = door.room.hold();
+    let read = tokio::select! {
+        read = body::read(body, limits.max_body, limits.body_timeout, &mut hold) => read,
+        () = door.ending.cut.cancelled() => return Err(Refusal::ending()),
     };
+    let body = read.map_err(|error| Refusal::unread(error, &door.limits))?;
+    // The lines are held until the log has them.
+    let (collected, _hold) = work::decoded(&door.room, hold, body, encoding, &limits).await?;
     let count = collected.ingested;
     door.intake.store(collected).await?;
     Ok(count)
@@ -93,23 +87,9 @@ fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-fn decoded(body: &Bytes, encoding: Option<Encoding>, limits: &crate::config::Collector) -> Result<Collected, Refusal> {
-    let Some(encoding) = encoding else { return Ok(decode(body, &limits.limits)?) };
-    let inflated = inflate(encoding, body, limits.max_inflated).map_err(|error| match error {
-        InflateError::TooLarge => {
-            Refusal::large(format!("the inflated body is larger than {} bytes (`collector.maxInflated`)", limits.max_inflated))
-        }
-        InflateError::Broken(why) => Refusal::bad(format!("{PREFIX} code=400, message=the compressed body cannot be inflated: {why}")),
-    })?;
-    if inflated.is_empty() {
-        return Err(CollectError::NoEvents.into());
-    }
-    Ok(decode(&inflated, &limits.limits)?)
-}
-
 /// Why a request was not taken.
 #[derive(Debug)]
-enum Refusal {
+pub(super) enum Refusal {
     /// A status and its message.
     Now(StatusCode, String),
     /// The same, and when the client may come again.
@@ -117,16 +97,21 @@ enum Refusal {
 }
 
 impl Refusal {
-    fn bad(message: String) -> Refusal {
+    fn ending() -> Refusal {
+        Refusal::Later(StatusCode::SERVICE_UNAVAILABLE, "the relay is shutting down".to_owned(), Duration::from_secs(1))
+    }
+
+    pub(super) fn bad(message: String) -> Refusal {
         Refusal::Now(StatusCode::BAD_REQUEST, message)
     }
 
-    fn large(why: String) -> Refusal {
+    pub(super) fn large(why: String) -> Refusal {
         Refusal::Now(StatusCode::PAYLOAD_TOO_LARGE, format!("collectEvalData: {why}"))
     }
 
     fn unread(error: ReadError, limits: &crate::config::Collector) -> Refusal {
         match error {
+            ReadError::NoRoom(why) => why.into(),
             ReadError::TooLarge => Refusal::large(format!("the body is larger than {} bytes (`collector.maxBody`)", limits.max_body)),
             ReadError::TooSlow => Refusal::Now(
                 StatusCode::REQUEST_TIMEOUT,
@@ -155,9 +140,24 @@ impl From<CollectError> for Refusal {
     }
 }
 
+impl From<NoRoom> for Refusal {
+    fn from(why: NoRoom) -> Self {
+        match why {
+            NoRoom::Busy { most } => {
+                let message = format!("the requests that are being taken hold {most} bytes already (`collector.maxInFlight`)");
+                Refusal::Later(StatusCode::TOO_MANY_REQUESTS, message, Duration::from_secs(1))
+            }
+            NoRoom::Never { most } => Refusal::large(format!(
+                "the request takes more memory than the {most} bytes that all requests together may take (`collector.maxInFlight`)"
+            )),
+        }
+    }
+}
+
 impl From<AppendError> for Refusal {
     fn from(error: AppendError) -> Self {
         let status = match error {
+            AppendError::TooLarge { .. } => return Refusal::large(error.to_string()),
             AppendError::Full { .. } => StatusCode::TOO_MANY_REQUESTS,
             AppendError::Disk { .. } | AppendError::Closed => StatusCode::SERVICE_UNAVAILABLE,
         };

@@ -5,17 +5,23 @@
 
 mod body;
 mod collector;
+pub(crate) mod fuzzed;
 mod health;
+mod idle;
 mod inflate;
 mod metrics;
 #[cfg(test)]
 mod passing;
+mod places;
 mod proxy;
+mod room;
+mod roots;
 mod server;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 mod upgrade;
+mod work;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -30,6 +36,7 @@ pub(crate) use body::Reply;
 pub(crate) use health::Health;
 pub(crate) use metrics::{Metrics, Plugin, Plugins, Sources as MetricSources};
 pub(crate) use proxy::Proxy;
+pub(crate) use room::Room;
 pub(crate) use server::Server;
 
 use crate::config::Collector;
@@ -39,12 +46,23 @@ use crate::intake::Intake;
 pub(crate) struct Door {
     pub(crate) intake: Arc<Intake>,
     pub(crate) limits: Arc<Collector>,
+    /// What all requests to the collector together may hold.
+    pub(crate) room: Arc<Room>,
     pub(crate) health: Health,
     pub(crate) metrics: Arc<Metrics>,
     /// Where other requests go; `None`: nowhere.
     pub(crate) proxy: Option<Arc<Proxy>>,
-    /// The program is ending: readiness says so, and streams are cut.
+    /// How the program ends.
+    pub(crate) ending: Ending,
+}
+
+/// The end of the program, in two steps.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ending {
+    /// It has begun: readiness says so, and streams are cut.
     pub(crate) draining: CancellationToken,
+    /// Requests have had their time: what waits for a client or for upstream waits no longer.
+    pub(crate) cut: CancellationToken,
 }
 
 impl fmt::Debug for Door {
@@ -84,7 +102,7 @@ impl Door {
             }
             "/v1/data/exported" => Reply::error(StatusCode::NOT_IMPLEMENTED, "POST /v1/data/exported is not served yet"),
             _ => match &self.proxy {
-                Some(proxy) => return Ok(proxy.pass(request, peer, &self.draining).await),
+                Some(proxy) => return Ok(proxy.pass(request, peer, &self.ending).await),
                 None if ELSEWHERE.iter().any(|prefix| path.starts_with(prefix)) => Reply::error(StatusCode::NOT_IMPLEMENTED, NO_EVALUATION),
                 None => Reply::error(StatusCode::NOT_FOUND, "Not Found"),
             },

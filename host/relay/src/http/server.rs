@@ -18,7 +18,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::Door;
+use super::{Door, Ending, places, upgrade};
+use crate::process;
 use crate::relay::StartError;
 
 /// A listening server. Dropped, it listens no more.
@@ -27,15 +28,20 @@ pub(crate) struct Server {
     address: SocketAddr,
     /// The connections that were there before the end began.
     connections: TaskTracker,
+    cut: CancellationToken,
     _listening: DropGuard,
 }
 
 /// A pause after the system refused a connection, so that a full file table does not become a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a connection whose request was cut off may take to hear it.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 impl Server {
     /// Listens, and serves on `runtime`.
     pub(crate) async fn start(host: &str, port: u16, door: Arc<Door>, runtime: &Handle) -> Result<Server, StartError> {
+        let cut = door.ending.cut.clone();
         let failed = |source| StartError::Listen { address: format!("{host}:{port}"), source };
         let place = (host.trim_matches(['[', ']']).to_owned(), port);
         // The listener belongs to the runtime that polls it.
@@ -47,7 +53,7 @@ impl Server {
         let (address, listener) = bound.map_err(failed)?;
         let (connections, listening) = (TaskTracker::new(), CancellationToken::new());
         runtime.spawn(listening.clone().run_until_cancelled_owned(serve(listener, door, connections.clone())));
-        Ok(Server { address, connections, _listening: listening.drop_guard() })
+        Ok(Server { address, connections, cut, _listening: listening.drop_guard() })
     }
 
     /// Where it listens.
@@ -55,19 +61,37 @@ impl Server {
         self.address
     }
 
-    /// Waits until the connections from before the end have finished their requests, at most `within`. Whether all did.
+    /// Waits until the connections from before the end have finished their requests, at most `within`. Whether all did; the others are told,
+    /// those that can be, and closed.
     pub(crate) async fn finish(&self, within: Duration) -> bool {
         self.connections.close();
-        tokio::time::timeout(within, self.connections.wait()).await.is_ok()
+        let last = LAST_WORDS.min(within / 4);
+        if tokio::time::timeout(within - last, self.connections.wait()).await.is_ok() {
+            return true;
+        }
+        self.cut.cancel();
+        // Whoever does not listen is left.
+        drop(tokio::time::timeout(last, self.connections.wait()).await);
+        false
     }
 }
 
 async fn serve(listener: TcpListener, door: Arc<Door>, connections: TaskTracker) {
-    let room = Arc::new(Semaphore::new(door.limits.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let wanted = (door.limits.max_connections, door.proxy.as_ref().map_or(0, |proxy| proxy.places()));
+    let (most, passed) = places::fitting(process::files(), wanted.0, wanted.1);
+    if (most, passed) != wanted {
+        tracing::warn!(
+            connections = most,
+            passed_on = passed,
+            "fewer connections than `collector.maxConnections` and `upstream.maxConnections` say: the process may not open more files (`ulimit -n`, `LimitNOFILE`)"
+        );
+        door.proxy.as_ref().inspect(|proxy| proxy.limit_places(passed));
+    }
+    let room = Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS)));
     loop {
         match accept(&listener, &room).await {
             Ok((stream, peer, permit)) => {
-                let ending = door.draining.is_cancelled();
+                let ending = door.ending.draining.is_cancelled();
                 let connection = connection(stream, peer.ip(), door.clone(), permit);
                 // A connection that came after the end began is not waited for.
                 drop(if ending { tokio::spawn(connection) } else { connections.spawn(connection) });
@@ -85,13 +109,17 @@ async fn connection(stream: TcpStream, peer: IpAddr, door: Arc<Door>, permit: Ow
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "nodelay");
     }
-    let draining = door.draining.clone();
+    let Ending { draining, cut } = door.ending.clone();
     // A connection that comes while the program ends has one request; asked to end at once it might not have any.
     let ending = draining.is_cancelled();
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(door.limits.header_timeout).keep_alive(!ending);
-    let service = service_fn(move |request| {
+    // Shared with a connection that this one is upgraded to.
+    let place = Arc::new(permit);
+    let lent = Arc::clone(&place);
+    let service = service_fn(move |mut request| {
         let door = door.clone();
+        upgrade::lend(&mut request, &lent);
         async move { door.answer(request, Some(peer)).await }
     });
     let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
@@ -99,13 +127,20 @@ async fn connection(stream: TcpStream, peer: IpAddr, door: Arc<Door>, permit: Ow
         ended = serving.as_mut() => ended,
         () = draining.cancelled(), if !ending => {
             serving.as_mut().graceful_shutdown();
-            serving.await
+            let cut_off = async {
+                cut.cancelled().await;
+                tokio::time::sleep(LAST_WORDS).await;
+            };
+            tokio::select! {
+                ended = serving.as_mut() => ended,
+                () = cut_off => Ok(()),
+            }
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended");
     }
-    drop(permit);
+    drop(place);
 }
 
 async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {

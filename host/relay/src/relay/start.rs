@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::runtimes::Runtimes;
 use super::{Relay, StartError, store};
 use crate::config::{Config, DEFAULT_FLAG_SET, ExporterConfig, Target};
-use crate::http::{Door, Health, MetricSources, Metrics, Plugin, Plugins, Proxy, Server};
+use crate::http::{Door, Ending, Health, MetricSources, Metrics, Plugin, Plugins, Proxy, Room, Server};
 use crate::intake::{Gate, Intake, IntakeStats};
 use crate::process;
 
@@ -63,7 +63,7 @@ pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, S
     delivery.retain(&configured).await?;
 
     let log = store.log.clone();
-    let gate = Gate::new(delivery.admission(), Box::new(move || log.pressure()), config.buffer.min_free);
+    let gate = Gate::new(delivery.admission(), Box::new(move || log.pressure()), config.buffer.min_free, store.budget);
     let stats = Arc::new(IntakeStats::default());
     let read: Vec<EventKind> =
         EventKind::ALL.into_iter().filter(|kind| configured.iter().any(|(_, stream)| stream.kind == *kind)).collect();
@@ -71,8 +71,9 @@ pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, S
     let draining = CancellationToken::new();
 
     let server = if settings.listen {
-        let proxy = config.upstream.clone().map(|upstream| Arc::new(Proxy::new(upstream)));
+        let proxy = config.upstream.clone().map(Proxy::new).transpose().map_err(StartError::Upstream)?.map(Arc::new);
         let plugins = Arc::new(plugins);
+        let room = Room::new(config.collector.max_in_flight);
         let metrics = Metrics::new(MetricSources {
             log: store.log.clone(),
             log_stats: store.stats,
@@ -80,14 +81,16 @@ pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, S
             plugins: plugins.clone(),
             intakes: vec![(DEFAULT_FLAG_SET.to_owned(), stats)],
             proxy: proxy.clone(),
+            room: room.clone(),
         });
         let door = Door {
             intake: intake.clone(),
+            room,
             limits: Arc::new(config.collector),
             health: Health { delivery: Some(delivery.clone()), plugins },
             metrics: Arc::new(metrics),
             proxy,
-            draining: draining.clone(),
+            ending: Ending { draining: draining.clone(), cut: CancellationToken::new() },
         };
         Some(Server::start(&config.server.host, config.server.port, Arc::new(door), &door_runtime).await?)
     } else {
