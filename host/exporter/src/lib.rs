@@ -5,6 +5,8 @@
 
 mod config;
 mod file;
+#[doc(hidden)]
+pub mod fuzzing;
 mod kind;
 mod log;
 mod outcome;

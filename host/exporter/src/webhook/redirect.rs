@@ -71,7 +71,9 @@ mod tests {
     #[test]
     fn refusals_name_the_place_without_its_secrets() {
         let from = Url::parse("http://u:hunter2@h/hunter2?token=hunter2").unwrap();
-        for (location, hop) in [(Some("http://x:hunter2@other/hunter2?token=hunter2#hunter2"), 0), (Some("/b?hunter2"), MOST_HOPS), (None, 0)] {
+        for (location, hop) in
+            [(Some("http://x:hunter2@other/hunter2?token=hunter2#hunter2"), 0), (Some("/b?hunter2"), MOST_HOPS), (None, 0)]
+        {
             let error = next(&from, location, hop).unwrap_err();
             assert!(matches!(error, ExportError::Misconfigured { .. }));
             assert!(error.to_string().contains("http://h/…") && !error.to_string().contains("hunter2"), "{error}");
