@@ -7,6 +7,7 @@ mod command_line;
 mod identity;
 mod intake;
 mod kill;
+mod logging;
 mod neighbours;
 mod pass_through;
 mod plugins;
