@@ -41,6 +41,8 @@ async fn metrics_name_everything_that_an_operator_watches() {
         "flagpost_spool_damaged_events_total",
         "flagpost_collector_events_total",
         "flagpost_collector_request_seconds_count",
+        "flagpost_collector_dropped_total",
+        "flagpost_exporter_dropped_total",
     ] {
         assert!(metrics.has(name), "{name}");
     }

@@ -114,6 +114,6 @@ async fn a_second_relay_on_the_same_store_ends_and_names_the_first() {
     let relay = Program::start(&setup).await;
     let finished = flagpost(&setup, &["--config", "flagpost.yaml"]);
     assert!(!finished.status.success());
-    assert!(finished.text.contains("LOCK") || finished.text.contains("lock"), "{}", finished.text);
+    assert!(finished.text.contains("LOCK") && finished.text.contains(&relay.pid().to_string()), "{}", finished.text);
     relay.stop().await;
 }

@@ -11,6 +11,7 @@ mod drain;
 mod identity;
 mod intake;
 mod kill;
+mod logging;
 mod neighbours;
 mod pass_through;
 mod plugins;

@@ -92,7 +92,9 @@ async fn a_websocket_is_a_websocket_on_the_other_side_too() {
 #[tokio::test]
 async fn open_streams_do_not_keep_the_relay_from_ending() {
     let upstream = Upstream::start().await;
-    let relay = Program::start(&behind(&upstream.url())).await;
+    // Far longer than the test waits for the end.
+    let head = format!("upstream: {{ url: \"{}\" }}\nshutdownTimeout: 1h\n", upstream.url());
+    let relay = Program::start(&Setup::new().with_head(&head).with_exporters(FILE)).await;
     let response = client().get(relay.url("/stream")).send().await.unwrap();
     let (socket, _) = connect_async(relay.url("/ws").replace("http", "ws")).await.unwrap();
     relay.stop().await;

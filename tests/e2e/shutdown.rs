@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use flagpost_tests::{Answer, Client, Program, Setup, Target, assert_lines, client, event_number, events, lines_in, until};
 use rustix::process::Signal;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 
 const FILE: &str = "  - { kind: file, name: out, outputDir: out, flushInterval: 100, maxEventInMemory: 5000 }";
@@ -70,6 +71,55 @@ async fn what_waits_is_flushed_at_the_end() {
 }
 
 #[tokio::test]
+async fn a_client_that_stalls_in_its_body_does_not_take_the_exporters_time() {
+    let buffer = "buffer: { type: memory, path: store }\nevaluation: none\nshutdownTimeout: 6s\n";
+    let exporter = "  - { kind: file, name: out, outputDir: out, flushInterval: 3600000 }";
+    let setup = Setup::new().with_head(buffer).with_exporters(exporter);
+    let relay = Program::start(&setup).await;
+    relay.post(&events(1..101)).await;
+    let mut stalled = tokio::net::TcpStream::connect(("127.0.0.1", setup.port)).await.unwrap();
+    let half = "POST /v1/data/collector HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{\"events\":[";
+    stalled.write_all(half.as_bytes()).await.unwrap();
+    // Its head was read: the request is under way.
+    until("the body is waited for", async || {
+        let metrics = relay.metrics().await;
+        (metrics.sum("flagpost_collector_in_flight_bytes", &[]) > 0.0).then_some(())
+    })
+    .await;
+    relay.stop().await;
+    assert_lines(&lines_in(&setup.path("out")), &events(1..101));
+    let mut answer = String::new();
+    stalled.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+}
+
+#[tokio::test]
+async fn what_the_end_loses_or_keeps_is_said_as_it_is() {
+    let good = "  - { kind: file, name: out, outputDir: out, flushInterval: 3600000 }";
+    let target = Target::start(|_| Answer::Hang).await;
+    let hangs = format!("  - {{ kind: webhook, name: out, endpointUrl: \"{}\", flushInterval: 10 }}", target.url("/"));
+    for (buffer, exporter, expected, never) in [
+        ("memory", good, None, "lost"),
+        ("memory", hangs.as_str(), Some("not sent in time; lost"), "kept for the next start"),
+        ("disk", good, None, "not sent in time"),
+        ("disk", hangs.as_str(), Some("not sent in time; kept for the next start"), "lost"),
+    ] {
+        let head = format!("evaluation: none\nshutdownTimeout: 400ms\nbuffer: {{ type: {buffer}, path: store, minFree: 1MiB }}\n");
+        let setup = Setup::new().with_head(&head).with_exporters(exporter);
+        let mut relay = Program::start(&setup).await;
+        relay.post(&events(1..101)).await;
+        relay.signal(Signal::TERM);
+        assert!(relay.ended().await.success());
+        let log = relay.log();
+        assert!(expected.is_none_or(|words| log.contains(words) && log.contains("\"events\":100")), "{buffer} {expected:?}:\n{log}");
+        assert!(!log.contains(never), "{buffer} {never}:\n{log}");
+        if exporter == good {
+            assert_lines(&lines_in(&setup.path("out")), &events(1..101));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_target_that_hangs_does_not_keep_the_program_beyond_its_time_and_its_events_stay() {
     let target = Target::start(|_| Answer::Hang).await;
     let hook = format!("  - {{ kind: webhook, name: hook, endpointUrl: \"{}\", flushInterval: 10 }}", target.url("/"));
@@ -93,9 +143,9 @@ async fn the_relay_is_not_ready_while_it_ends_and_a_second_signal_ends_it_at_onc
     until("the target is asked", async || (target.requests() == 1).then_some(())).await;
     relay.signal(Signal::TERM);
     let http = client();
-    until("it takes no more", async || match http.get(relay.url("/health/ready")).send().await {
-        Ok(answer) => (answer.status() == 503).then_some(()),
-        Err(_) => Some(()),
+    until("it says that it takes no more", async || {
+        let answer = http.get(relay.url("/health/ready")).send().await.expect("the port stays open while the relay ends");
+        (answer.status() == 503).then_some(())
     })
     .await;
     relay.signal(Signal::TERM);

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::ops::Deref;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -54,18 +54,39 @@ impl Program {
 
     /// Starts the relay and does not wait.
     pub fn spawn(setup: &Setup) -> Program {
-        let log = setup.path("relay.log");
-        let file = File::options().create(true).append(true).open(&log).unwrap();
+        let file = File::options().create(true).append(true).open(setup.path("relay.log")).unwrap();
+        Program::spawn_with(setup, file.try_clone().unwrap().into(), file.into())
+    }
+
+    /// Starts the relay with its standard error in a pipe, and does not wait.
+    pub fn spawn_with_pipe(setup: &Setup) -> (Program, ChildStderr) {
+        let mut program = Program::spawn_with(setup, Stdio::null(), Stdio::piped());
+        let pipe = program.child.stderr.take().unwrap();
+        (program, pipe)
+    }
+
+    fn spawn_with(setup: &Setup, stdout: Stdio, stderr: Stdio) -> Program {
         let mut command = Command::new(program_path());
         command.current_dir(setup.directory()).arg("--config").arg(setup.config());
-        command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
-        let child = command.spawn().unwrap();
-        Program { child, client: Client::new(setup.port), log, _directory: setup.hold() }
+        let child = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn().unwrap();
+        Program { child, client: Client::new(setup.port), log: setup.path("relay.log"), _directory: setup.hold() }
     }
 
     /// What it and its predecessors in this setup printed.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The most memory that it had at any time, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap() << 10
     }
 
     /// Ends it in the middle of whatever it does.

@@ -54,6 +54,14 @@ impl Admission {
         }
     }
 
+    /// Whether an exporter of the flag set blocks (`whenFull: block`): nothing that it needs is given up.
+    pub fn blocks(&self, flag_set: &str) -> bool {
+        self.inner.any.load(Ordering::Acquire) && {
+            let blocking = self.inner.blocking.read().unwrap_or_else(PoisonError::into_inner);
+            blocking.iter().any(|one| one.status.stream().flag_set.as_ref() == flag_set)
+        }
+    }
+
     pub(crate) fn replace(&self, blocking: Vec<Blocking>) {
         let any = !blocking.is_empty();
         *self.inner.blocking.write().unwrap_or_else(PoisonError::into_inner) = blocking;

@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::keeper::keep;
+use crate::keeper::{keep, trim_at_the_end};
 use crate::tasks::{Shared, Task};
 use crate::worker::Mode;
 use crate::{Admission, DeliveryOptions, TaskSpec, TaskStatus};
@@ -156,6 +156,7 @@ impl Delivery {
         if let Err(error) = &flushed {
             tracing::error!(%error, "cursors could not be written at the end; what was delivered last will be delivered again");
         }
+        trim_at_the_end(&self.shared).await;
         let unsent = tasks.iter().filter(|task| task.status.waiting_events() > 0).map(|task| Unsent {
             identity: task.status.identity().clone(),
             stream: task.status.stream().clone(),

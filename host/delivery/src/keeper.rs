@@ -43,6 +43,18 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
     }
 }
 
+/// Gives up what every durable cursor has passed, once: at the end, so that the log knows what it still holds for somebody.
+pub(crate) async fn trim_at_the_end(shared: &Shared) {
+    shared.log.trim(&floors(shared)).await;
+}
+
+/// Per stream the first event that somebody needs. Streams that nobody reads keep nothing.
+fn floors(shared: &Shared) -> Vec<(StreamId, u64)> {
+    let floor: HashMap<_, _> = shared.ledger.durable_floor().into_iter().collect();
+    let first = |(id, name)| (id, floor.get(&name).copied().unwrap_or_else(|| shared.log.bounds(id).head));
+    shared.log.streams().into_iter().map(first).collect()
+}
+
 impl Keeper {
     /// Looks at everything once.
     pub(crate) async fn round(&mut self, shared: &Shared) {
@@ -156,15 +168,9 @@ impl Keeper {
         }
     }
 
-    /// Gives up segments behind every durable cursor. Streams that nobody reads keep nothing.
+    /// Gives up segments behind every durable cursor.
     async fn trim(&mut self, shared: &Shared) {
-        let floor: HashMap<_, _> = shared.ledger.durable_floor().into_iter().collect();
-        let keep: Vec<_> = shared
-            .log
-            .streams()
-            .into_iter()
-            .map(|(id, name)| (id, floor.get(&name).copied().unwrap_or_else(|| shared.log.bounds(id).head)))
-            .collect();
+        let keep = floors(shared);
         if keep != self.trimmed {
             shared.log.trim(&keep).await;
             self.trimmed = keep;

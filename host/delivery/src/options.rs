@@ -40,6 +40,9 @@ pub struct Policy {
     pub when_full: WhenFull,
     /// `maxEventsPerCall`: the operator's limit on top of the exporter's own.
     pub max_events_per_call: Option<usize>,
+    /// `ordered`: whether the next batch waits for the one before; without it as many are under way as the exporter takes. `None`: as
+    /// [the exporter](flagpost_exporter::Limits::ordered) says.
+    pub ordered: Option<bool>,
 }
 
 /// `maxEventInMemory` when the configuration says nothing: upstream's.
@@ -56,6 +59,7 @@ impl Default for Policy {
             max_backlog: u64::MAX,
             when_full: WhenFull::DropOldest,
             max_events_per_call: None,
+            ordered: None,
         }
     }
 }

@@ -6,6 +6,8 @@
 mod config;
 mod file;
 mod format;
+#[doc(hidden)]
+pub mod fuzzing;
 mod kind;
 mod later;
 mod log;

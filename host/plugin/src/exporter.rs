@@ -146,7 +146,13 @@ impl Exporter for WasmExporter {
     fn limits(&self) -> Limits {
         let spec = &self.life.shared.spec;
         let most = if self.is_bulk() { BULK_EVENTS } else { 1 };
-        Limits { max_events: spec.max_events_per_call.unwrap_or(most), max_bytes: CALL_BYTES, ..Limits::default() }
+        Limits {
+            max_events: spec.max_events_per_call.unwrap_or(most),
+            max_bytes: CALL_BYTES,
+            // Counts only where the operator does without order (`ordered: false`).
+            concurrency: spec.limits.instances,
+            ..Limits::default()
+        }
     }
 
     fn readiness(&self) -> Option<watch::Receiver<Readiness>> {

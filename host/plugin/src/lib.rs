@@ -48,6 +48,8 @@ mod compile;
 mod convert;
 mod engine;
 mod exporter;
+#[doc(hidden)]
+pub mod fuzzing;
 mod generation;
 mod guest;
 mod host;

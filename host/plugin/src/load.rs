@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use flagpost_plugin_bindings::PluginPre;
 
 use crate::cache::Digest;
-use crate::compile::{CompileError, MAX_INPUT};
+use crate::compile::MAX_INPUT;
 use crate::generation::Generation;
 use crate::guest::{MAX_REASON, Shared, printable};
 use crate::host::PluginHost;
@@ -87,8 +87,7 @@ pub(crate) async fn prepare(host: &PluginHost, shared: &Arc<Shared>, file: File,
     let component = match host.cached(&digest).await {
         Some(component) => component,
         None => {
-            let artefact =
-                host.compile(bytes).await.map_err(|why| LoadError { again: matches!(why, CompileError::Host(_)), ..refused(path, why) })?;
+            let artefact = host.compile(bytes).await.map_err(|why| LoadError { again: why.may_pass(), ..refused(path, why) })?;
             host.keep(digest, artefact).await.map_err(|why| LoadError { again: true, ..refused(path, format_args!("{why:#}")) })?
         }
     };
@@ -98,5 +97,5 @@ pub(crate) async fn prepare(host: &PluginHost, shared: &Arc<Shared>, file: File,
     })?;
     Generation::try_out(number, digest, shape, pre, Arc::clone(shared))
         .await
-        .map_err(|why| refused(path, format_args!("tried out, it {why}")))
+        .map_err(|why| LoadError { again: why.may_pass(), ..refused(path, format_args!("tried out, it {why}")) })
 }

@@ -6,6 +6,7 @@ mod common;
 
 use std::time::Duration;
 
+use common::server::Server;
 use common::{RUNTIME, ask, batch_of, feature_line, features, file, guest, guest_with, load, plugin, probe, ready, tracking_line};
 use flagpost_event::EventKind;
 use flagpost_exporter::{ExportError, Exporter, RejectedEvent};
@@ -50,6 +51,29 @@ fn is_bulk_is_asked_and_decides_how_many_events_come_per_call() {
         let streaming = plugin(&guest_with("", "(i32.const 0)", "")).await;
         assert!(!streaming.is_bulk());
         assert_eq!(streaming.limits().max_events, 1);
+    });
+}
+
+#[test]
+fn several_instances_are_that_many_calls_at_once() {
+    RUNTIME.block_on(async {
+        let limits = PluginLimits { instances: 3, ..PluginLimits::default() };
+        let server = Server::start(|_| None).await;
+        let origin = server.origin("127.0.0.1");
+        let settings = serde_json::json!({ "do": "http", "method": "POST", "url": origin });
+        let exporter = ready(PluginSpec { limits, allowed_hosts: vec![origin.clone()], ..probe(settings) }).await;
+        assert_eq!((exporter.limits().concurrency, exporter.limits().ordered), (3, true), "the operator decides about order");
+        let calls: Vec<_> = (0..3)
+            .map(|_| {
+                let exporter = exporter.clone();
+                tokio::spawn(async move { exporter.export(&features(1)).await })
+            })
+            .collect();
+        // None is answered: all three wait at the same time.
+        while server.seen().len() < 3 {
+            tokio::task::yield_now().await;
+        }
+        calls.iter().for_each(|call| call.abort());
     });
 }
 

@@ -5,10 +5,11 @@
 mod common;
 
 use std::path::Path;
+use std::time::Duration;
 
 use common::{HOST, RUNTIME, features, file, guest, invalid, load, settled};
 use flagpost_exporter::{Exporter, Readiness};
-use flagpost_plugin::{PluginSpec, PluginState};
+use flagpost_plugin::{PluginLimits, PluginSpec, PluginState};
 
 /// Puts bytes there at once, as a careful operator does.
 fn drop_in(path: &Path, bytes: &[u8]) {
@@ -114,6 +115,20 @@ fn a_file_that_appears_later_is_loaded_and_another_bad_one_is_told_anew() {
         changes.wait_for(told("is not WebAssembly")).await.unwrap();
         drop_in(&path, &guest("unreachable"));
         changes.wait_for(|now| *now == Readiness::Ready { generation: 1 }).await.unwrap();
+    });
+}
+
+#[test]
+fn a_plugin_whose_trial_took_too_long_is_tried_again() {
+    RUNTIME.block_on(async {
+        let limits = PluginLimits { timeout: Duration::from_millis(50), ..PluginLimits::default() };
+        let slow = common::guest_with("", "(loop $for_ever (br $for_ever)) (i32.const 1)", "");
+        let exporter = load(&HOST, PluginSpec { limits, ..PluginSpec::new("acme", file(&slow)) }).await;
+        let reason = exporter.report().reason.unwrap();
+        assert!(reason.contains("tried out, it did not answer within 50 ms"), "{reason}");
+        while exporter.stats().instances < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     });
 }
 

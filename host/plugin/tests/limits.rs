@@ -213,6 +213,16 @@ fn log_and_output_are_cut_and_what_is_cut_is_counted() {
 }
 
 #[test]
+fn random_bytes_come_in_bounded_portions() {
+    RUNTIME.block_on(async {
+        assert_eq!(ask(&*ready(probe(json!({ "do": "random", "bytes": 64 << 10 }))).await).await, 64 << 10);
+        let exporter = ready(probe(json!({ "do": "random", "bytes": (64 << 10) + 1 }))).await;
+        let reason = crash(&exporter).await;
+        assert!(reason.contains("plugin `probe` trapped"), "{reason}");
+    });
+}
+
+#[test]
 fn a_giant_reason_is_cut() {
     RUNTIME.block_on(async {
         let exporter = ready(probe(json!({ "do": "giant" }))).await;

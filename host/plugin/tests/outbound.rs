@@ -253,6 +253,35 @@ fn of_several_addresses_only_the_permitted_are_used() {
     });
 }
 
+/// Never answers; counts how many ask.
+#[derive(Debug, Default)]
+struct Hanging(std::sync::atomic::AtomicUsize);
+
+#[async_trait]
+impl Resolver for Hanging {
+    async fn resolve(&self, _name: &str) -> io::Result<Vec<IpAddr>> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        std::future::pending().await
+    }
+}
+
+#[test]
+fn look_ups_that_hang_do_not_pile_up_behind_requests_that_were_given_up() {
+    RUNTIME.block_on(async {
+        let temp = tempfile::tempdir().unwrap();
+        let resolver = Arc::new(Hanging::default());
+        let options = HostOptions { resolver: resolver.clone(), ..common::options(&temp.path().join("cache")) };
+        let host = PluginHost::start(options).unwrap();
+        let mut spec = asking("http", "POST", "http://in.acme.test", &["http://in.acme.test"]);
+        spec.config["timeoutMs"] = json!(20);
+        let exporter = load(&host, spec).await;
+        for _ in 0..12 {
+            assert_eq!(ask(&exporter).await, "timeout");
+        }
+        assert_eq!(resolver.0.load(std::sync::atomic::Ordering::Relaxed), 4);
+    });
+}
+
 #[test]
 fn localhost_is_what_its_name_says() {
     RUNTIME.block_on(async {

@@ -5,8 +5,15 @@
 //! [`Relay`]; a library user starts at [`Relay::builder`].
 #![forbid(unsafe_code)]
 
+/// The page's Rust compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;
+
 pub mod cli;
 pub mod config;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod intake;
 mod logging;

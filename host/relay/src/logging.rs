@@ -1,26 +1,54 @@
 //! The program's log: lines on standard error, JSON or logfmt as `logFormat` says.
 
+mod queue;
+
 use std::fmt::{self, Write};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use flagpost_event::{Clock, SystemClock};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt as layer};
 
+use queue::Queue;
+
 use crate::config::{LogFormat, LogLevel};
+
+/// The program's queue, once logging was started.
+static QUEUE: OnceLock<Queue> = OnceLock::new();
+
+/// Waits until what was logged is written, at most `within`.
+pub(crate) fn flush(within: Duration) {
+    if let Some(queue) = QUEUE.get() {
+        queue.flush(within);
+    }
+}
+
+/// Lines that were dropped because nobody read standard error.
+pub(crate) fn dropped() -> u64 {
+    QUEUE.get().map_or(0, Queue::dropped)
+}
 
 /// Starts logging. A second call changes nothing: tests start several relays in one process.
 pub(crate) fn init(level: LogLevel, format: LogFormat) {
     // Libraries say at `debug` what is of use to their authors only.
     let libraries = LevelFilter::from_level(level.0).min(LevelFilter::WARN);
     let targets = Targets::new().with_default(libraries).with_target("flagpost", level.0);
-    let lines = layer::layer().with_writer(std::io::stderr);
+    let say = |lines| tracing::warn!(lines, "log lines were dropped: standard error was not read");
+    let out = match Queue::start(std::io::stderr(), say) {
+        Ok(queue) => BoxMakeWriter::new(QUEUE.get_or_init(|| queue).clone()),
+        // Without a thread, whoever logs writes.
+        Err(_) => BoxMakeWriter::new(std::io::stderr),
+    };
+    let lines = layer::layer().with_writer(out);
     let lines = match format {
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).with_target(true).boxed(),
         LogFormat::Logfmt => lines.event_format(Logfmt).boxed(),

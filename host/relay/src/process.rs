@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use flagpost_event::{Clock, SystemClock};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What the system says. `None` where it says nothing.
 pub(crate) struct Facts {
@@ -42,6 +43,25 @@ pub(crate) fn memory_limit() -> u64 {
     let machine = kib_of("/proc/meminfo", "MemTotal:").unwrap_or(u64::MAX);
     let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok()).unwrap_or(u64::MAX);
     machine.min(group)
+}
+
+/// Lets this process have as many files as the system's administrator permits it, and says how many that are; `None` is no limit. Systems
+/// start programs with a lower limit for the sake of old ones (`select`).
+pub(crate) fn raise_files() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(error) => {
+            tracing::debug!(%error, "the limit of open files could not be raised");
+            limit.current
+        }
+    }
+}
+
+/// How many files this process may have open; `None` is no limit.
+pub(crate) fn files() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
 }
 
 /// The value of a line `Name:  123 kB`, in bytes.

@@ -152,6 +152,12 @@ pub enum AppendError {
         /// The bound in bytes.
         bound: u64,
     },
+    /// Memory variant: the events alone take more than its bound.
+    #[error("the events take more than the in-memory event log may hold ({bound} bytes, `buffer.maxBytes`): send fewer at a time")]
+    TooLarge {
+        /// The bound in bytes.
+        bound: u64,
+    },
     /// The log was closed.
     #[error("the event log is closed")]
     Closed,

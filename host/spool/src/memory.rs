@@ -191,6 +191,9 @@ impl EventLog for MemoryLog {
         if state.closed {
             return Err(AppendError::Closed);
         }
+        if cost > self.bound {
+            return Err(AppendError::TooLarge { bound: self.bound });
+        }
         if state.held + cost > self.bound {
             return Err(AppendError::Full { bound: self.bound });
         }

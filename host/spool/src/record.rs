@@ -79,6 +79,10 @@ pub enum DropReason {
 }
 
 impl DropReason {
+    /// All of them.
+    pub const ALL: [DropReason; 6] =
+        [DropReason::Backlog, DropReason::StoreFull, DropReason::Damaged, DropReason::Removed, DropReason::Gone, DropReason::Expired];
+
     /// The metric label.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -27,7 +27,7 @@ pub(super) enum Choice {
 
 impl Worker {
     pub(super) fn choose(&mut self, now: Instant) -> Choice {
-        let limits = self.spec.exporter.limits();
+        let limits = self.limits();
         let head = self.status.head();
         let (from, until) = self.lanes.gap();
         let end = until.unwrap_or(head).min(head);

@@ -24,7 +24,7 @@ const PLAN_CAP: Duration = Duration::from_secs(30);
 impl Worker {
     /// Cuts a new batch and sends it. Events that cannot be had are given up and counted.
     pub(super) async fn cut(&mut self, from: u64, most: u64, witness_for: Option<u64>) {
-        let bytes = most_bytes(&self.spec.exporter.limits());
+        let bytes = most_bytes(&self.limits());
         let now = Instant::now();
         match read::cut(self.context.log.as_ref(), self.status.stream_id(), from, most, bytes).await {
             Ok(Cut::Events(count, lines)) => {

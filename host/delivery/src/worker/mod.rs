@@ -216,7 +216,7 @@ impl Worker {
                 return lazy;
             }
             self.bulk = self.spec.exporter.is_bulk();
-            if self.flights.len() >= at_once(&self.spec.exporter.limits()) {
+            if self.flights.len() >= at_once(&self.limits()) {
                 return lazy;
             }
             match self.choose(now) {
@@ -295,6 +295,12 @@ impl Worker {
         self.unsaved_since = Some(self.stored_at);
         self.commit().await;
         self.status.set_state(StateKind::Stopped, self.last_reason.clone());
+    }
+
+    /// The exporter's limits, with the operator's word on order.
+    fn limits(&self) -> Limits {
+        let limits = self.spec.exporter.limits();
+        Limits { ordered: self.policy().ordered.unwrap_or(limits.ordered), ..limits }
     }
 
     fn policy(&self) -> &Policy {

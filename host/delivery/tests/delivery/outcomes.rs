@@ -240,6 +240,22 @@ async fn an_unordered_exporter_gets_several_batches_at_once_and_the_cursor_is_th
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_operator_decides_about_order() {
+    for (own, operator, at_once) in [(true, Some(false), 3), (true, None, 1), (false, None, 3), (false, Some(true), 1)] {
+        let world = World::new();
+        let delivery = world.deliver().await;
+        let mut exporter = Scripted::new(true, |_, _| Does::DeliversAfter(Duration::from_secs(1)));
+        exporter.limits = Limits { ordered: own, concurrency: 3, max_events: 10, ..Limits::default() };
+        let exporter = Arc::new(exporter);
+        let status = delivery.add(spec("a", &exporter, Policy { ordered: operator, ..batches_of(10) })).await.unwrap();
+        world.append(100).await;
+        until("all is delivered", || status.waiting_events() == 0).await;
+        assert_eq!(exporter.most_at_once(), at_once, "{own} {operator:?}");
+        assert_eq!(exporter.once().len(), 100);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_ordered_exporter_gets_one_batch_at_a_time_in_order_whatever_its_concurrency() {
     let world = World::new();
     let delivery = world.deliver().await;

@@ -3,6 +3,7 @@
 mod body;
 mod client;
 mod config;
+pub(crate) mod fuzzed;
 mod outcome;
 mod redirect;
 

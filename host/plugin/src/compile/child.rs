@@ -40,7 +40,7 @@ pub(super) async fn compile(program: &Path, wasm: &[u8], dir: &Path) -> Result<V
         Ok::<_, std::io::Error>((child.wait().await?, complaint))
     });
     match ended.await {
-        Err(_) => Err(CompileError::Stopped(format!("it took longer than {} s", WALL.as_secs()))),
+        Err(_) => Err(CompileError::Killed(format!("it took longer than {} s", WALL.as_secs()))),
         Ok(Err(why)) => Err(CompileError::Host(why.to_string())),
         Ok(Ok((status, _))) if status.success() => {
             tokio::fs::read(&output.0).await.map_err(|why| CompileError::Host(format!("{}: {why}", output.0.display())))
@@ -56,7 +56,7 @@ fn explain(status: ExitStatus, complaint: &str) -> CompileError {
     match (status.code(), status.signal()) {
         (Some(code), _) if code == super::command::EXIT_REFUSED => CompileError::Refused(complaint.to_owned()),
         (_, Some(SIGXCPU)) => CompileError::Stopped(format!("it used more than {} s of CPU", super::command::MAX_CPU_SECONDS)),
-        (_, Some(SIGKILL)) => CompileError::Stopped("the system killed the compiler, most likely for its memory".to_owned()),
+        (_, Some(SIGKILL)) => CompileError::Killed("the system killed the compiler, most likely for its memory".to_owned()),
         // The allocator aborts when the memory limit is reached.
         (_, Some(signal)) => CompileError::Stopped(format!("the compiler died of signal {signal}; {complaint}")),
         (code, None) => CompileError::Host(format!("exit code {}; {complaint}", code.unwrap_or(-1))),

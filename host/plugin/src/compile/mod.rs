@@ -25,6 +25,13 @@ pub(crate) struct CompileQueue {
     one: Semaphore,
 }
 
+impl CompileError {
+    /// Whether the same file may compile later.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, CompileError::Killed(_) | CompileError::Host(_))
+    }
+}
+
 /// A file that does not compile, or a compiler that does not run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CompileError {
@@ -34,6 +41,9 @@ pub(crate) enum CompileError {
     /// It asked for more than a compilation may use.
     #[error("compiling it was stopped: {0}")]
     Stopped(String),
+    /// It was ended from outside, or had no time: a busy machine does that to good files, too.
+    #[error("compiling it was stopped: {0}")]
+    Killed(String),
     /// Not the file's fault: worth another try.
     #[error("the compiler could not be run: {0}")]
     Host(String),

@@ -51,6 +51,13 @@ pub(crate) enum CallFailure {
     Start { reason: String },
 }
 
+impl CallFailure {
+    /// Whether the machine may be at fault, so that the same call may end well later: its time was up.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, CallFailure::Timeout { .. })
+    }
+}
+
 impl Instance {
     /// Makes an instance. Its start code runs under the same limits as a call.
     pub(crate) async fn start(pre: &PluginPre<GuestState>, shared: &Arc<Shared>) -> Result<Self, CallFailure> {

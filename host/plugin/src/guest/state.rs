@@ -50,6 +50,9 @@ pub(crate) struct GuestState {
     hooks: WasiHooks,
 }
 
+/// Random bytes of one call to the host, which makes them in memory of its own.
+const MAX_RANDOM: u64 = 64 << 10;
+
 impl GuestState {
     /// Fresh data: no directories, no sockets, no environment but the plugin's own, output into the log.
     pub(super) fn new(shared: Arc<Shared>) -> Self {
@@ -60,7 +63,8 @@ impl GuestState {
             .wall_clock(WallClock(Arc::clone(&shared.clock)))
             .allow_tcp(false)
             .allow_udp(false)
-            .allow_ip_name_lookup(false);
+            .allow_ip_name_lookup(false)
+            .max_random_size(MAX_RANDOM);
         for (name, value) in &shared.spec.env {
             wasi.env(name, value);
         }

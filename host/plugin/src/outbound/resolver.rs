@@ -8,6 +8,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use tokio::sync::Semaphore;
+
 use crate::policy::Policy;
 
 /// Where names are looked up. A parameter, so that tests decide what a name leads to.
@@ -33,22 +35,37 @@ impl Resolver for SystemResolver {
 pub(super) struct CheckedResolver {
     policy: Arc<Policy>,
     resolver: Arc<dyn Resolver>,
+    /// One permit for each look-up until it really ends: the system's cannot be broken off, and would go on after the request that asked
+    /// was given up, a thread each.
+    look_ups: Arc<Semaphore>,
 }
+
+/// Look-ups of one plugin at the same time.
+const MAX_LOOK_UPS: usize = 4;
 
 impl CheckedResolver {
     pub(super) fn new(policy: Arc<Policy>, resolver: Arc<dyn Resolver>) -> Self {
-        CheckedResolver { policy, resolver }
+        CheckedResolver { policy, resolver, look_ups: Arc::new(Semaphore::new(MAX_LOOK_UPS)) }
     }
 }
 
 impl Resolve for CheckedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let (policy, resolver) = (Arc::clone(&self.policy), Arc::clone(&self.resolver));
+        let (policy, resolver, look_ups) = (Arc::clone(&self.policy), Arc::clone(&self.resolver), Arc::clone(&self.look_ups));
         Box::pin(async move {
+            let permit = look_ups.acquire_owned().await?;
+            let asked = name.as_str().to_owned();
+            // A task of its own: whoever asked may go, the permit stays with the look-up.
+            let looking_up = tokio::spawn(async move {
+                let found = resolver.resolve(&asked).await;
+                drop(permit);
+                found
+            });
+            let found = looking_up.await.map_err(io::Error::other)??;
             let name = name.as_str();
             let mut denial = None;
             let mut good = Vec::new();
-            for address in resolver.resolve(name).await? {
+            for address in found {
                 match policy.check_address(name, address) {
                     Ok(()) => good.push(SocketAddr::new(address, 0)),
                     Err(why) => denial = Some(why),

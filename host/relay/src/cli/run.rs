@@ -2,12 +2,17 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{chain, complain, load, supervisor};
+use crate::config::BufferType;
 use crate::{Relay, StartError, logging};
+
+/// How long the last lines of the log may take to be written.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Starts the relay and ends it at the first SIGTERM or SIGINT; a second one ends the process at once.
 pub(crate) fn run(file: Option<&Path>) -> ExitCode {
@@ -17,10 +22,11 @@ pub(crate) fn run(file: Option<&Path>) -> ExitCode {
     };
     logging::init(loaded.config.log_level, loaded.config.log_format);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %file.display(), "flagpost starts");
+    crate::process::raise_files();
     for warning in &loaded.warnings {
         tracing::warn!("{}", warning.in_file(&file));
     }
-    match serve(loaded.config) {
+    let code = match serve(loaded.config) {
         Ok(code) => code,
         Err(error) => {
             let wrong_configuration = matches!(error.downcast_ref::<StartError>(), Some(StartError::Config(_)));
@@ -31,11 +37,14 @@ pub(crate) fn run(file: Option<&Path>) -> ExitCode {
             }
             ExitCode::FAILURE
         }
-    }
+    };
+    logging::flush(LAST_LINES);
+    code
 }
 
 fn serve(config: crate::config::Config) -> anyhow::Result<ExitCode> {
     let shutdown_timeout = config.shutdown_timeout;
+    let kept = config.buffer.kind == BufferType::Disk;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the system gives no runtime")?;
     let ended = runtime.block_on(async {
         let mut signals = Signals::listen().context("signals cannot be listened to")?;
@@ -59,10 +68,15 @@ fn serve(config: crate::config::Config) -> anyhow::Result<ExitCode> {
         let report = tokio::select! {
             report = closing => report,
             // At once means without ending anything, however long that would take.
-            code = signals.next() => std::process::exit(i32::from(code)),
+            code = signals.next() => {
+                logging::flush(LAST_LINES);
+                std::process::exit(i32::from(code))
+            }
         };
         for left in &report.unsent {
-            tracing::warn!(exporter = %left.identity.exporter, stream = %left.stream, events = left.events, "not sent in time; kept for the next start");
+            let what =
+                if kept { "not sent in time; kept for the next start" } else { "not sent in time; lost, since the buffer is in memory" };
+            tracing::warn!(exporter = %left.identity.exporter, stream = %left.stream, events = left.events, "{what}");
         }
         tracing::info!(in_time = report.in_time, "flagpost ended");
         Ok(ExitCode::SUCCESS)

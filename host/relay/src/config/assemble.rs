@@ -30,7 +30,7 @@ pub(super) fn assemble(root: &Node, base: &Path, sources: &Sources, problems: &m
     if !evaluated_elsewhere {
         refuse_retrievers(&root, "", problems);
     }
-    let upstream = file.upstream.take().and_then(|written| upstream(written, &root, problems));
+    let upstream = file.upstream.take().and_then(|written| upstream(written, &root, base, problems));
     let server = server(std::mem::take(&mut file.server), &root, base, problems);
     let buffer = buffer(&file.buffer, &root, &sources.env, problems);
     let tenants = flag_sets::flag_sets(&root, problems);
@@ -88,7 +88,7 @@ fn scopes<'n>(root: &'n Node, tenants: &[Tenant<'n>], problems: &mut Problems) -
     tenants.iter().map(scope).collect()
 }
 
-fn upstream(written: file::Upstream, root: &Node, problems: &mut Problems) -> Option<Upstream> {
+fn upstream(written: file::Upstream, root: &Node, base: &Path, problems: &mut Problems) -> Option<Upstream> {
     let Some(url) = written.url else {
         if !problems.concern("upstream.url") {
             let place = root.place_at("upstream").cloned().unwrap_or_default();
@@ -96,7 +96,13 @@ fn upstream(written: file::Upstream, root: &Node, problems: &mut Problems) -> Op
         }
         return None;
     };
-    Some(Upstream { url: url.0, connect_timeout: written.connect_timeout.0 })
+    Some(Upstream {
+        url: url.0,
+        connect_timeout: written.connect_timeout.0,
+        response_timeout: written.response_timeout.0,
+        max_connections: written.max_connections as usize,
+        ca_file: written.ca_file.map(|file| base.join(file)),
+    })
 }
 
 fn server(written: file::Server, root: &Node, base: &Path, problems: &mut Problems) -> Server {
@@ -193,6 +199,7 @@ fn collector(written: file::Collector) -> Collector {
         header_timeout: written.header_timeout.0,
         body_timeout: written.body_timeout.0,
         max_connections: written.max_connections as usize,
+        max_in_flight: bytes(written.max_in_flight.unwrap_or_else(|| Size((512 * MIB).min(crate::process::memory_limit() / 4)))),
     }
 }
 

@@ -27,6 +27,10 @@ pub(crate) struct Common {
     /// Most events in one call of the exporter.
     #[schemars(extend("x-default" = "what the kind takes"))]
     pub(crate) max_events_per_call: Option<u32>,
+    /// Whether the next batch waits for the one before. `false` lets several be under way where the exporter can: `limits.instances` of a
+    /// plugin.
+    #[schemars(extend("x-default" = "what the kind needs"))]
+    pub(crate) ordered: Option<bool>,
     /// When a batch that failed is sent again.
     pub(crate) retry: Retry,
     /// How much may wait for this exporter.
@@ -45,6 +49,7 @@ impl Default for Common {
             flush_interval: Millis(DEFAULT_FLUSH_INTERVAL),
             max_event_in_memory: u32::try_from(DEFAULT_MAX_EVENTS).unwrap_or(u32::MAX),
             max_events_per_call: None,
+            ordered: None,
             retry: Retry::default(),
             max_backlog: None,
             when_full: Full::DropOldest,
@@ -119,6 +124,7 @@ impl Common {
                 Full::Block => WhenFull::Block,
             },
             max_events_per_call: self.max_events_per_call.filter(|&events| events > 0).map(|events| events as usize),
+            ordered: self.ordered,
         }
     }
 }

@@ -144,6 +144,15 @@ fn one(written: &Written<'_>, budget: u64, around: &Surroundings<'_>, problems: 
     } else {
         native(path, node, find_kind(path, node, &kind, problems)?, rest, &events, around, problems)?
     };
+    if let Target::Wasm(spec) = &target
+        && spec.limits.instances > 1
+        && common.ordered != Some(false)
+    {
+        let place = node.place_at("limits.instances").unwrap_or(&node.place);
+        let message = format!("{} instances, and one at a time would be used: batches are sent in order", spec.limits.instances);
+        let fix = "set `ordered: false` if events may arrive in another order, or remove `instances`";
+        problems.error(join(path, "limits.instances"), place, message, fix);
+    }
     let exporter = match &common.name {
         Some(name) if name.len() > 100 || name.contains(|c: char| c.is_control() || c == '/') => {
             let place = node.get("name").map_or(&node.place, |entry| &entry.place);

@@ -115,11 +115,18 @@ pub(crate) struct Upstream {
     pub(crate) url: Option<HttpUrl>,
     /// How long connecting to it may take.
     pub(crate) connect_timeout: Span,
+    /// How long its answer may take to begin, and a client between two pieces of its request. Answers themselves may take as long as they like.
+    pub(crate) response_timeout: Span,
+    /// Requests, streams and upgraded connections passed on at the same time. Fewer than `collector.maxConnections`, so that they leave room
+    /// for the collector's.
+    pub(crate) max_connections: u32,
+    /// Certificates in PEM that are trusted beside the system's and Mozilla's, relative to the configuration file.
+    pub(crate) ca_file: Option<String>,
 }
 
 impl Default for Upstream {
     fn default() -> Self {
-        Upstream { url: None, connect_timeout: Span::seconds(5) }
+        Upstream { url: None, connect_timeout: Span::seconds(5), response_timeout: Span::seconds(60), max_connections: 4096, ca_file: None }
     }
 }
 
@@ -214,6 +221,9 @@ pub(crate) struct Collector {
     pub(crate) max_connections: u32,
     /// Bodies of `POST /v1/data/exported` must be signed with it (`X-Hub-Signature-256`): the `secret` of the webhook that sends them.
     pub(crate) webhook_secret: Option<Secret>,
+    /// Bytes that all requests together may hold while they are taken; beyond it they are answered 429. Without it: 512 MiB, or a quarter of
+    /// the memory there is if that is less.
+    pub(crate) max_in_flight: Option<Size>,
 }
 
 impl Default for Collector {
@@ -233,6 +243,7 @@ impl Default for Collector {
             body_timeout: Span::seconds(30),
             max_connections: 10_000,
             webhook_secret: None,
+            max_in_flight: None,
         }
     }
 }

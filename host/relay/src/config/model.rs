@@ -110,6 +110,22 @@ pub struct Upstream {
     pub url: Url,
     /// `upstream.connectTimeout`, default 5 s.
     pub connect_timeout: Duration,
+    /// `upstream.responseTimeout`, default 60 s: how long upstream may take until its answer begins, and a client between two pieces of its
+    /// request. Answers themselves may take as long as they like.
+    pub response_timeout: Duration,
+    /// `upstream.maxConnections`, default 4,096: requests, streams and upgraded connections passed on at the same time. Fewer than
+    /// `collector.maxConnections`, so that they leave room for the collector's.
+    pub max_connections: usize,
+    /// `upstream.caFile`: certificates in PEM that are trusted beside the system's and Mozilla's.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Upstream {
+    /// The relay at `url`, with the defaults of all other keys.
+    pub fn at(url: Url) -> Upstream {
+        let (connect_timeout, response_timeout) = (Duration::from_secs(5), Duration::from_secs(60));
+        Upstream { url, connect_timeout, response_timeout, max_connections: 4096, ca_file: None }
+    }
 }
 
 /// `buffer`.
@@ -146,6 +162,9 @@ pub struct Collector {
     pub body_timeout: Duration,
     /// `collector.maxConnections`: connections at the same time.
     pub max_connections: usize,
+    /// `collector.maxInFlight`: bytes that all requests together may hold while they are taken. Default: 512 MiB, or a quarter of the
+    /// memory there is if that is less.
+    pub max_in_flight: usize,
 }
 
 /// One destination.

@@ -189,6 +189,7 @@ exporters:
     allowedNetworks: [ 10.0.0.0/8 ]
     env: { ACME_REGION: '${REGION}' }
     limits: { memory: 64MiB, timeout: 5s, cpu: 500ms, instances: 2 }
+    ordered: false
     maxEventsPerCall: 100
     retry: { initial: 1s, max: 2m, maxElapsed: 0s }
     maxBacklog: 1GiB
@@ -207,7 +208,7 @@ exporters:
     assert_eq!((spec.max_events_per_call, acme.policy.max_events_per_call), (Some(100), Some(100)));
     assert_eq!(acme.events, flagpost_event::EventKind::ALL);
     assert_eq!((acme.policy.max_backlog, acme.policy.when_full), (1 << 30, flagpost_delivery::WhenFull::Block));
-    assert_eq!(acme.policy.retry.max_elapsed, None);
+    assert_eq!((acme.policy.retry.max_elapsed, acme.policy.ordered), (None, Some(false)));
     assert_eq!(config.exporters[1].policy.max_backlog, 2 << 30, "beside another, an exporter has half of the buffer");
     assert_eq!(config.exporters[1].identity.exporter, "wasm-181a3c22");
 }
@@ -276,4 +277,15 @@ fn an_unnamed_exporters_name_does_not_depend_on_what_a_variable_holds() {
     let webhook = |url: &str| name("", &format!("webhook, endpointUrl: '{url}'"));
     assert_eq!(webhook("https://h/x?key=1"), webhook("https://a:b@h/x?key=2"));
     assert_ne!(webhook("https://h/x"), webhook("https://h/y"));
+}
+
+#[test]
+fn several_instances_need_ordered_false() {
+    let wasm = |more: &str| problems(&format!("exporters: [{{ kind: wasm, path: a.wasm, limits: {{ instances: 2 }}{more} }}]\n"));
+    for ordered in ["", ", ordered: true"] {
+        let expected = "1: exporters[0].limits.instances: 2 instances, and one at a time would be used: batches are sent in order; \
+                        set `ordered: false` if events may arrive in another order, or remove `instances`";
+        assert_eq!(wasm(ordered)[0], expected);
+    }
+    assert!(wasm(", ordered: false").iter().all(|line| line.contains("warning")), "{:?}", wasm(", ordered: false"));
 }

@@ -113,7 +113,7 @@ mod tests {
     fn access(evaluation: &[&str], admin: &[&str], sets: &[(&str, &[&str])]) -> Access {
         let keys = AuthorizedKeys { evaluation: secrets(evaluation), admin: secrets(admin) };
         let sets: Vec<FlagSet> = sets.iter().map(|(name, keys)| FlagSet { name: (*name).to_owned(), api_keys: secrets(keys) }).collect();
-        let gate = Gate::new(Admission::default(), Box::new(Pressure::default), 0);
+        let gate = Gate::new(Admission::default(), Box::new(Pressure::default), 0, u64::MAX);
         let log = Arc::new(MemoryLog::new(1 << 20, Arc::new(SystemClock)));
         // `gone` has no intake.
         let names: Vec<&str> = if sets.is_empty() {

@@ -1,17 +1,20 @@
 //! Bodies: what is answered, and how a request's body is read within its limits.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use super::room::{Hold, NoRoom};
 use super::visit::Visit;
 
 /// An answer's body.
@@ -19,9 +22,17 @@ pub(crate) enum Reply {
     /// All of it at once.
     Full(Option<Bytes>),
     /// As it comes from upstream. The visit ends with it.
-    Passed(Incoming, Box<Visit>),
+    Passed { body: Incoming, visit: Box<Visit>, _passage: Passage },
     /// A stream without an end of its own, cut when the program ends.
-    Endless(Incoming, Pin<Box<WaitForCancellationFutureOwned>>, Box<Visit>),
+    Endless { body: Incoming, end: Pin<Box<WaitForCancellationFutureOwned>>, visit: Box<Visit>, _passage: Passage },
+}
+
+/// The places that a request takes while it is passed on; free when dropped.
+pub(crate) struct Passage {
+    /// Among those that are passed on.
+    pub(crate) _permit: OwnedSemaphorePermit,
+    /// Among all connections, when it may outlive the HTTP connection that it came by.
+    pub(crate) _connection: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl Reply {
@@ -53,10 +64,10 @@ impl Body for Reply {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
             Reply::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Reply::Passed(incoming, visit) => tallied(Pin::new(incoming).poll_frame(context), visit),
-            Reply::Endless(incoming, end, visit) => match end.as_mut().poll(context) {
+            Reply::Passed { body, visit, .. } => tallied(Pin::new(body).poll_frame(context), visit),
+            Reply::Endless { body, end, visit, .. } => match end.as_mut().poll(context) {
                 Poll::Ready(()) => Poll::Ready(None),
-                Poll::Pending => tallied(Pin::new(incoming).poll_frame(context), visit),
+                Poll::Pending => tallied(Pin::new(body).poll_frame(context), visit),
             },
         }
     }
@@ -64,15 +75,15 @@ impl Body for Reply {
     fn is_end_stream(&self) -> bool {
         match self {
             Reply::Full(bytes) => bytes.is_none(),
-            Reply::Passed(incoming, _) | Reply::Endless(incoming, ..) => incoming.is_end_stream(),
+            Reply::Passed { body, .. } | Reply::Endless { body, .. } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Reply::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Reply::Passed(incoming, _) => incoming.size_hint(),
-            Reply::Endless(..) => SizeHint::default(),
+            Reply::Passed { body, .. } => body.size_hint(),
+            Reply::Endless { .. } => SizeHint::default(),
         }
     }
 }
@@ -92,14 +103,17 @@ fn tallied(polled: Polled, visit: &mut Visit) -> Polled {
 pub(crate) enum ReadError {
     /// Over the limit.
     TooLarge,
+    /// All requests together hold too much.
+    NoRoom(NoRoom),
     /// It took too long.
     TooSlow,
     /// The client went away, or does not speak HTTP.
     Broken(String),
 }
 
-/// Reads a whole body of at most `limit` bytes. One that arrives in one piece is not copied.
-pub(crate) async fn read<B>(body: B, limit: usize, within: Duration) -> Result<Bytes, ReadError>
+/// Reads a whole body of at most `limit` bytes; `hold` grows with what arrives, not with what was announced. One that arrives in one piece
+/// is not copied.
+pub(crate) async fn read<B>(body: B, limit: usize, within: Duration, hold: &mut Hold) -> Result<Bytes, ReadError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -107,16 +121,16 @@ where
     if body.size_hint().lower() > limit as u64 {
         return Err(ReadError::TooLarge);
     }
-    tokio::time::timeout(within, collect(body, limit)).await.unwrap_or(Err(ReadError::TooSlow))
+    tokio::time::timeout(within, collect(body, limit, hold)).await.unwrap_or(Err(ReadError::TooSlow))
 }
 
-async fn collect<B>(mut body: B, limit: usize) -> Result<Bytes, ReadError>
+async fn collect<B>(mut body: B, limit: usize, hold: &mut Hold) -> Result<Bytes, ReadError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let mut first: Option<Bytes> = None;
-    let mut rest = BytesMut::new();
+    let mut rest: Vec<u8> = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| ReadError::Broken(error.into().to_string()))?;
         let Ok(data) = frame.into_data() else { continue };
@@ -124,9 +138,19 @@ where
             return Err(ReadError::TooLarge);
         }
         match &mut first {
-            None => first = Some(data),
+            None => {
+                hold.grow(data.len()).map_err(ReadError::NoRoom)?;
+                first = Some(data);
+            }
             Some(first) => {
-                if rest.is_empty() {
+                let length = first.len() + rest.len() + data.len();
+                if length > rest.capacity() {
+                    // Twice as much each time, as a vector does, but asked for before.
+                    let room = length.saturating_mul(2).min(limit);
+                    hold.grow(room - rest.capacity()).map_err(ReadError::NoRoom)?;
+                    rest.reserve_exact(room - rest.len());
+                }
+                if !first.is_empty() {
                     rest.extend_from_slice(first);
                     *first = Bytes::new();
                 }
@@ -137,5 +161,5 @@ where
             break;
         }
     }
-    Ok(if rest.is_empty() { first.unwrap_or_default() } else { rest.freeze() })
+    Ok(if rest.is_empty() { first.unwrap_or_default() } else { Bytes::from(rest) })
 }

@@ -8,25 +8,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use flagpost_event::collect::{CollectError, Collected, decode, decode_exported};
+use flagpost_event::collect::CollectError;
 use flagpost_spool::AppendError;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 
 use super::body::{ReadError, Reply};
-use super::inflate::{Encoding, InflateError, inflate};
+use super::inflate::Encoding;
 use super::keys::LookupError;
+use super::room::NoRoom;
 use super::signature::{SignatureError, Signed};
+use super::work::{self, Sent};
 use super::{Door, auth, body};
 use crate::intake::Intake;
 
-/// Larger plain bodies are decoded off the threads that answer requests, in bytes.
-const BIG_BODY: usize = 256 << 10;
-/// The same for compressed bodies: a tenth of it is a usual ratio, and a bomb of this size is 4 MiB.
-const BIG_COMPRESSED_BODY: usize = 4 << 10;
 /// What upstream's errors begin with.
-const PREFIX: &str = "collectEvalData: invalid input data";
+pub(super) const PREFIX: &str = "collectEvalData: invalid input data";
 
 /// Which of the two routes takes the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,8 +80,8 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    if door.draining.is_cancelled() {
-        return Err(Refusal::Later(StatusCode::SERVICE_UNAVAILABLE, "the relay is shutting down".to_owned(), Duration::from_secs(1)));
+    if door.ending.draining.is_cancelled() {
+        return Err(Refusal::ending());
     }
     if let Ok(intake) = &intake {
         intake.admit().map_err(|refused| Refusal::Later(StatusCode::TOO_MANY_REQUESTS, refused.message, refused.retry_after))?;
@@ -102,32 +100,15 @@ where
         None => None,
         Some(value) => Encoding::named(value.as_bytes()).map_err(|why| Refusal::bad(format!("{PREFIX} code=415, message={why}")))?,
     };
-    let body =
-        body::read(body, door.limits.max_body, door.limits.body_timeout).await.map_err(|error| Refusal::unread(error, &door.limits))?;
-    let big = body.len() > if encoding.is_some() { BIG_COMPRESSED_BODY } else { BIG_BODY };
-    let (limits, max_inflated) = (door.limits.limits, door.limits.max_inflated);
-    let decode = move || {
-        if let Some(signed) = signed {
-            signed.check(&body)?;
-        }
-        let decode = match source {
-            Source::Clients => decode,
-            Source::Exporter => decode_exported,
-        };
-        match encoding {
-            None => Ok(decode(&body, &limits)?),
-            Some(encoding) => Ok(decode(&inflated(&body, encoding, max_inflated)?, &limits)?),
-        }
+    let limits = Arc::clone(&door.limits);
+    let mut hold = door.room.hold();
+    let read = tokio::select! {
+        read = body::read(body, limits.max_body, limits.body_timeout, &mut hold) => read,
+        () = door.ending.cut.cancelled() => return Err(Refusal::ending()),
     };
-    let collected: Result<Collected, Refusal> = if big {
-        // A panic in there is a defect, and costs this request only.
-        tokio::task::spawn_blocking(decode)
-            .await
-            .map_err(|_| Refusal::Now(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error".to_owned()))?
-    } else {
-        decode()
-    };
-    let collected = collected?;
+    let body = read.map_err(|error| Refusal::unread(error, &door.limits))?;
+    // The lines are held until the log has them.
+    let (collected, _hold) = work::decoded(&door.room, hold, Sent { body, encoding, source, signed }, &limits).await?;
     let intake = intake.map_err(|error| Refusal::bad(format!("error while getting flagset: {error}")))?;
     let count = collected.ingested;
     intake.store(collected).await?;
@@ -147,18 +128,9 @@ fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-fn inflated(body: &Bytes, encoding: Encoding, max_inflated: usize) -> Result<Bytes, Refusal> {
-    inflate(encoding, body, max_inflated).map_err(|error| match error {
-        InflateError::TooLarge => {
-            Refusal::large(format!("the inflated body is larger than {max_inflated} bytes (`collector.maxInflated`)"))
-        }
-        InflateError::Broken(why) => Refusal::bad(format!("{PREFIX} code=400, message=the compressed body cannot be inflated: {why}")),
-    })
-}
-
 /// Why a request was not taken.
 #[derive(Debug)]
-enum Refusal {
+pub(super) enum Refusal {
     /// A status and its message.
     Now(StatusCode, String),
     /// The same, and when the client may come again.
@@ -166,16 +138,21 @@ enum Refusal {
 }
 
 impl Refusal {
-    fn bad(message: String) -> Refusal {
+    fn ending() -> Refusal {
+        Refusal::Later(StatusCode::SERVICE_UNAVAILABLE, "the relay is shutting down".to_owned(), Duration::from_secs(1))
+    }
+
+    pub(super) fn bad(message: String) -> Refusal {
         Refusal::Now(StatusCode::BAD_REQUEST, message)
     }
 
-    fn large(why: String) -> Refusal {
+    pub(super) fn large(why: String) -> Refusal {
         Refusal::Now(StatusCode::PAYLOAD_TOO_LARGE, format!("collectEvalData: {why}"))
     }
 
     fn unread(error: ReadError, limits: &crate::config::Collector) -> Refusal {
         match error {
+            ReadError::NoRoom(why) => why.into(),
             ReadError::TooLarge => Refusal::large(format!("the body is larger than {} bytes (`collector.maxBody`)", limits.max_body)),
             ReadError::TooSlow => Refusal::Now(
                 StatusCode::REQUEST_TIMEOUT,
@@ -210,9 +187,24 @@ impl From<CollectError> for Refusal {
     }
 }
 
+impl From<NoRoom> for Refusal {
+    fn from(why: NoRoom) -> Self {
+        match why {
+            NoRoom::Busy { most } => {
+                let message = format!("the requests that are being taken hold {most} bytes already (`collector.maxInFlight`)");
+                Refusal::Later(StatusCode::TOO_MANY_REQUESTS, message, Duration::from_secs(1))
+            }
+            NoRoom::Never { most } => Refusal::large(format!(
+                "the request takes more memory than the {most} bytes that all requests together may take (`collector.maxInFlight`)"
+            )),
+        }
+    }
+}
+
 impl From<AppendError> for Refusal {
     fn from(error: AppendError) -> Self {
         let status = match error {
+            AppendError::TooLarge { .. } => return Refusal::large(error.to_string()),
             AppendError::Full { .. } => StatusCode::TOO_MANY_REQUESTS,
             AppendError::Disk { .. } | AppendError::Closed => StatusCode::SERVICE_UNAVAILABLE,
         };

@@ -66,7 +66,7 @@ pub(crate) fn live() -> Response<Reply> {
 impl Health {
     /// Whether requests should be sent here: not while the program ends, and not while the log takes nothing.
     pub(crate) fn ready(&self, door: &Door) -> Response<Reply> {
-        if door.draining.is_cancelled() {
+        if door.ending.draining.is_cancelled() {
             return Reply::error(StatusCode::SERVICE_UNAVAILABLE, "the relay is shutting down");
         }
         match door.intakes.ready() {

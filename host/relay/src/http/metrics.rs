@@ -6,7 +6,7 @@ use std::sync::Arc;
 use flagpost_delivery::{Delivery, StateKind, TaskStatus};
 use flagpost_event::EventKind;
 use flagpost_plugin::{PluginStats, WasmExporter};
-use flagpost_spool::{EventLog, Identity, LogStats};
+use flagpost_spool::{DropReason, EventLog, Identity, LogStats};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 use prometheus_client::collector::Collector;
@@ -19,10 +19,10 @@ use prometheus_client::registry::Registry;
 
 use super::snapshot::Snapshot;
 use super::traffic::{self, Numbers, Traffic};
-use super::{Proxy, Reply, exposition};
+use super::{Proxy, Reply, Room, exposition};
 use crate::intake::{IntakeStats, Intakes};
-use crate::process;
 use crate::tls::Certificate;
+use crate::{logging, process};
 
 const OPEN_METRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -50,6 +50,7 @@ pub(crate) struct Sources {
     /// The certificate that is served, if any.
     pub(crate) certificate: Option<Arc<Certificate>>,
     pub(crate) proxy: Option<Arc<Proxy>>,
+    pub(crate) room: Arc<Room>,
 }
 
 impl fmt::Debug for Sources {
@@ -160,6 +161,8 @@ impl Sources {
             let help = "Pairs of certificate and key that were taken after the first";
             families.counters("flagpost_tls_reloads", help, [(vec![], certificate.reloads())])?;
         }
+        let dropped = [(vec![], logging::dropped())];
+        families.counters("flagpost_log_dropped_lines", "Lines of the program's log that nobody read in time", dropped)?;
         let Some(proxy) = &self.proxy else { return Ok(()) };
         let (passed, failed) = proxy.counts();
         families.counters("flagpost_upstream_requests", "Requests that the relay behind upstream.url answered", [(vec![], passed)])?;
@@ -203,7 +206,10 @@ impl Sources {
         });
         families.counters("flagpost_collector_requests", "Requests to the collector by status", requests)?;
         let seconds = all.iter().map(|(flag_set, stats)| (of(flag_set, vec![]), &stats.request_seconds));
-        families.histograms("flagpost_collector_request_seconds", "From a request's head to its answer", seconds)
+        families.histograms("flagpost_collector_request_seconds", "From a request's head to its answer", seconds)?;
+        let (held, refused) = self.room.counts();
+        families.gauges("flagpost_collector_in_flight_bytes", "Bytes that requests hold while they are taken", [(vec![], held as f64)])?;
+        families.counters("flagpost_collector_no_room", "Requests refused for collector.maxInFlight", [(vec![], refused)])
     }
 
     fn spool(&self, families: &mut Families<'_>) -> fmt::Result {
@@ -228,10 +234,11 @@ impl Sources {
         families.gauges("flagpost_exporter_waiting_events", "Events that wait", waiting)?;
         families.counters("flagpost_exporter_dead", "Events condemned to the dead letters", counter(|counts| counts.dead))?;
         let dropped = counts.iter().flat_map(|(task, counts)| {
-            counts.dropped.iter().map(move |(reason, count)| {
+            // All reasons from the start: an alert on a counter that appears with its first event never sees it rise.
+            DropReason::ALL.map(|reason| {
                 let mut labels = labels(task);
                 labels.push(("reason", reason.as_str().to_owned()));
-                (labels, *count)
+                (labels, counts.dropped.get(&reason).copied().unwrap_or(0))
             })
         });
         families.counters("flagpost_exporter_dropped", "Events given up without delivery", dropped)?;

@@ -11,7 +11,9 @@ mod auth;
 mod body;
 mod collector;
 mod exposition;
+pub(crate) mod fuzzed;
 mod health;
+mod idle;
 mod inflate;
 mod info;
 mod keys;
@@ -19,7 +21,10 @@ mod metrics;
 mod openapi;
 #[cfg(test)]
 mod passing;
+mod places;
 mod proxy;
+mod room;
+mod roots;
 mod route;
 mod server;
 mod signature;
@@ -32,6 +37,7 @@ mod tests;
 mod traffic;
 mod upgrade;
 mod visit;
+mod work;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -48,6 +54,7 @@ pub(crate) use info::Info;
 pub(crate) use keys::{Access, Keys};
 pub(crate) use metrics::{Metrics, Plugin, Plugins, Sources as MetricSources};
 pub(crate) use proxy::Proxy;
+pub(crate) use room::Room;
 pub(crate) use server::{Listen, Server};
 pub(crate) use traffic::Traffic;
 pub(crate) use visit::{Visitor, Visits};
@@ -64,7 +71,9 @@ pub(crate) struct Door {
     /// Who may come in, and whose events they send.
     pub(crate) keys: Arc<Keys>,
     pub(crate) intakes: Arc<Intakes>,
-    pub(crate) limits: Collector,
+    pub(crate) limits: Arc<Collector>,
+    /// What all requests to the collector together may hold.
+    pub(crate) room: Arc<Room>,
     pub(crate) health: Health,
     pub(crate) info: Info,
     pub(crate) metrics: Arc<Metrics>,
@@ -73,8 +82,17 @@ pub(crate) struct Door {
     pub(crate) proxy: Option<Arc<Proxy>>,
     /// Whether health, info and metrics are served at `server.monitoringPort` and not beside the collector.
     pub(crate) monitoring_apart: bool,
-    /// The program is ending: readiness says so, and streams are cut.
+    /// How the program ends.
+    pub(crate) ending: Ending,
+}
+
+/// The end of the program, in two steps.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ending {
+    /// It has begun: readiness says so, and streams are cut.
     pub(crate) draining: CancellationToken,
+    /// Requests have had their time: what waits for a client or for upstream waits no longer.
+    pub(crate) cut: CancellationToken,
 }
 
 impl fmt::Debug for Door {
@@ -104,7 +122,7 @@ impl Door {
         if let (Some(proxy), Side::Main) = (&self.proxy, side)
             && !route.is_ours()
         {
-            return Ok(proxy.pass(request, visitor, visit, &self.draining).await);
+            return Ok(proxy.pass(request, visitor, visit, &self.ending).await);
         }
         if request.method() == Method::OPTIONS {
             return Ok(visit.preflight(request.headers()));

@@ -21,10 +21,16 @@ use crate::config::Upstream;
 
 /// A door in front of `upstream`, listening.
 async fn front(upstream: &str) -> (Server, Arc<Proxy>, CancellationToken) {
-    let upstream = Upstream { url: upstream.parse().unwrap(), connect_timeout: Duration::from_secs(5) };
-    let proxy = Arc::new(Proxy::new(upstream));
+    front_with(upstream, |_| {}).await
+}
+
+async fn front_with(upstream: &str, adjust: impl FnOnce(&mut Upstream)) -> (Server, Arc<Proxy>, CancellationToken) {
+    crate::tls::install();
+    let mut upstream = Upstream::at(upstream.parse().unwrap());
+    adjust(&mut upstream);
+    let proxy = Arc::new(Proxy::new(upstream).unwrap());
     let (door, _log) = door_with(1 << 20, Some(proxy.clone()), |_| {});
-    let draining = door.draining.clone();
+    let draining = door.ending.draining.clone();
     (
         Server::start(Listen::Tcp("127.0.0.1".to_owned(), 0, None), Side::Main, Arc::new(door), &Handle::current()).await.unwrap(),
         proxy,
@@ -182,4 +188,99 @@ async fn a_connection_that_comes_while_the_program_ends_gets_its_answer() {
     let response =
         client(server.address().unwrap()).await.send_request(Request::get("/health/ready").body(Full::default()).unwrap()).await.unwrap();
     assert_eq!(response.status(), 503);
+}
+
+/// An upstream that takes connections and requests and says nothing.
+async fn silent() -> (String, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let taking = tokio::spawn(async move {
+        let mut taken = Vec::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            taken.push(tokio::spawn(async move { while stream.read_u8().await.is_ok() {} }));
+        }
+    });
+    (url, taking)
+}
+
+#[tokio::test]
+async fn an_upstream_that_says_nothing_is_given_up_and_its_place_is_free_again() {
+    let (url, _taking) = silent().await;
+    let (server, proxy, _draining) = front_with(&url, |upstream| {
+        upstream.response_timeout = Duration::from_millis(50);
+        upstream.max_connections = 1;
+    })
+    .await;
+    for _ in 0..2 {
+        let request = Request::get("/v1/flag/change").body(Full::default()).unwrap();
+        let response = client(server.address().unwrap()).await.send_request(request).await.unwrap();
+        assert_eq!(response.status(), 504);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(String::from_utf8_lossy(&body).contains("within 50 ms (`upstream.responseTimeout`)"), "{body:?}");
+    }
+    assert_eq!(proxy.counts(), (0, 2));
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_go_on_with_its_body_is_given_up() {
+    let (url, _taking) = silent().await;
+    let (server, proxy, _draining) = front_with(&url, |upstream| upstream.response_timeout = Duration::from_millis(50)).await;
+    let mut stream = TcpStream::connect(server.address().unwrap()).await.unwrap();
+    stream.write_all(b"POST /v1/x HTTP/1.1\r\nhost: h\r\ncontent-length: 100\r\n\r\nhalf").await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    // Whichever of the two limits is met first.
+    assert!(matches!(&answer, b"HTTP/1.1 408" | b"HTTP/1.1 504"), "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(proxy.counts().0, 0);
+}
+
+#[tokio::test]
+async fn streams_take_their_places_and_leave_the_collectors() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = format!("http://{}", listener.local_addr().unwrap());
+    let (end, ended) = tokio::sync::watch::channel(false);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut ended = ended.clone();
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                let switch: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n";
+                let events: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+                stream.write_all(if head.starts_with(b"GET /ws") { switch } else { events }).await.unwrap();
+                ended.wait_for(|ended| *ended).await.unwrap();
+            });
+        }
+    });
+    let (server, _proxy, _draining) = front_with(&upstream, |upstream| upstream.max_connections = 2).await;
+    let mut streaming = client(server.address().unwrap()).await;
+    let stream = streaming.send_request(Request::get("/stream").body(Full::default()).unwrap()).await.unwrap();
+    let mut switching = client(server.address().unwrap()).await;
+    let request = Request::get("/ws").header("connection", "upgrade").header("upgrade", "websocket");
+    let mut switched = switching.send_request(request.body(Full::default()).unwrap()).await.unwrap();
+    assert_eq!((stream.status().as_u16(), switched.status().as_u16()), (200, 101));
+    let socket = hyper::upgrade::on(&mut switched).await.unwrap();
+    drop(switching);
+    let mut other = client(server.address().unwrap()).await;
+    let refused = other.send_request(Request::get("/stream").body(Full::default()).unwrap()).await.unwrap();
+    assert_eq!((refused.status().as_u16(), refused.headers()["retry-after"].to_str().unwrap()), (503, "1"));
+    drop(refused.into_body().collect().await.unwrap());
+    let events =
+        Request::post("/v1/data/collector").header("content-type", "application/json").body(Full::from("{\"events\":[]}")).unwrap();
+    assert_eq!(other.send_request(events).await.unwrap().status(), 200, "the collector has places of its own");
+    end.send(true).unwrap();
+    drop((stream, socket));
+    loop {
+        let again =
+            client(server.address().unwrap()).await.send_request(Request::get("/stream").body(Full::default()).unwrap()).await.unwrap();
+        if again.status() == 200 {
+            break;
+        }
+        assert_eq!(again.status(), 503);
+        tokio::task::yield_now().await;
+    }
 }

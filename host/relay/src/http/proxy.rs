@@ -6,8 +6,8 @@
 use std::error::Error;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -21,10 +21,12 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Semaphore;
 
+use super::body::Passage;
+use super::idle::{Progress, Silent, Watched};
 use super::visit::{Visit, Visitor, X_REQUEST_ID};
-use super::{Reply, upgrade};
+use super::{Ending, Reply, roots, upgrade};
 use crate::config::Upstream;
 
 /// Headers that belong to one connection (RFC 9110, 7.6.1; RFC 2616, 13.5.1). `Expect` is answered here.
@@ -58,6 +60,8 @@ pub(crate) struct Proxy {
     upstream: Upstream,
     /// Its path, without a slash at the end.
     prefix: String,
+    /// One permit for each request, stream and upgraded connection.
+    room: Arc<Semaphore>,
     passed: AtomicU64,
     failed: AtomicU64,
     said: Mutex<Option<Instant>>,
@@ -70,15 +74,31 @@ impl fmt::Debug for Proxy {
 }
 
 impl Proxy {
-    pub(crate) fn new(upstream: Upstream) -> Proxy {
+    /// The error is a sentence about `upstream.caFile`.
+    pub(crate) fn new(upstream: Upstream) -> Result<Proxy, String> {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_connect_timeout(Some(upstream.connect_timeout));
         connector.set_nodelay(true);
-        let connector = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(connector);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(roots::client(upstream.ca_file.as_deref())?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
         let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).build(connector);
         let prefix = upstream.url.path().trim_end_matches('/').to_owned();
-        Proxy { client, upstream, prefix, passed: AtomicU64::new(0), failed: AtomicU64::new(0), said: Mutex::new(None) }
+        let room = Arc::new(Semaphore::new(upstream.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+        Ok(Proxy { client, upstream, prefix, room, passed: AtomicU64::new(0), failed: AtomicU64::new(0), said: Mutex::new(None) })
+    }
+
+    /// How many requests, streams and upgraded connections may be passed on at the same time.
+    pub(crate) fn places(&self) -> usize {
+        self.room.available_permits()
+    }
+
+    /// Passes on at most `most` at the same time; before the first request.
+    pub(crate) fn limit_places(&self, most: usize) {
+        self.room.forget_permits(self.room.available_permits().saturating_sub(most));
     }
 
     /// Requests that upstream answered, and those it did not.
@@ -87,13 +107,7 @@ impl Proxy {
     }
 
     /// Passes a request on and its answer back.
-    pub(crate) async fn pass<B>(
-        &self,
-        mut request: Request<B>,
-        visitor: &Visitor,
-        visit: Visit,
-        draining: &CancellationToken,
-    ) -> Response<Reply>
+    pub(crate) async fn pass<B>(&self, mut request: Request<B>, visitor: &Visitor, visit: Visit, ending: &Ending) -> Response<Reply>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -101,10 +115,15 @@ impl Proxy {
         let Ok(uri) = self.target(request.uri()) else {
             return visit.answer(Reply::error(StatusCode::BAD_REQUEST, "the request's path cannot be passed on"));
         };
+        let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
+            return visit.answer(later("as many requests and streams as may be are passed on already (`upstream.maxConnections`)"));
+        };
+        let passage = Passage { _permit: permit, _connection: upgrade::connection(&mut request) };
         let wanted = upgrade::wanted(request.headers());
         let client_side = wanted.as_ref().map(|_| hyper::upgrade::on(&mut request));
         let (head, body) = request.into_parts();
-        let mut outgoing = Request::new(body.map_err(Into::into).boxed_unsync());
+        let progress = Progress::new(self.upstream.response_timeout);
+        let mut outgoing = Request::new(Watched::new(body, progress.clone()).boxed_unsync());
         *outgoing.method_mut() = head.method;
         *outgoing.uri_mut() = uri;
         *outgoing.headers_mut() = head.headers;
@@ -113,20 +132,26 @@ impl Proxy {
         if let Some(protocol) = wanted {
             upgrade::ask(outgoing.headers_mut(), protocol);
         }
-        match self.client.request(outgoing).await {
+        let answered = tokio::select! {
+            answered = self.client.request(outgoing) => answered,
+            () = progress.stalled() => return visit.answer(self.too_slow()),
+            () = ending.cut.cancelled() => return visit.answer(later("the relay is shutting down")),
+        };
+        match answered {
             Ok(mut response) => {
                 self.passed.fetch_add(1, Ordering::Relaxed);
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                    return visit.switched(upgrade::switch(client_side, &mut response, draining.clone()));
+                    return visit.switched(upgrade::switch(client_side, &mut response, ending.draining.clone(), passage));
                 }
                 strip(response.headers_mut());
                 let endless =
                     response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-                visit.pass(response, endless.then(|| draining.clone()))
+                visit.pass(response, endless.then(|| ending.draining.clone()), passage)
             }
+            Err(error) if silent(&error) => visit.answer(Reply::error(StatusCode::REQUEST_TIMEOUT, "the request's body did not go on")),
             Err(error) => {
                 self.failed.fetch_add(1, Ordering::Relaxed);
-                self.say(&error);
+                self.say(&chain(&error));
                 visit.answer(Reply::error(StatusCode::BAD_GATEWAY, "the relay behind `upstream.url` did not answer"))
             }
         }
@@ -141,26 +166,58 @@ impl Proxy {
         serde_json::from_slice(&body).ok()
     }
 
+    fn too_slow(&self) -> Response<Reply> {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        let within = self.upstream.response_timeout.as_millis();
+        self.say(&format!("no answer within {within} ms (`upstream.responseTimeout`)"));
+        let message = format!("the relay behind `upstream.url` did not answer within {within} ms (`upstream.responseTimeout`)");
+        Reply::error(StatusCode::GATEWAY_TIMEOUT, &message)
+    }
+
     fn target(&self, uri: &Uri) -> Result<Uri, http::Error> {
         let asked = uri.path_and_query().map_or("/", PathAndQuery::as_str);
         let authority = &self.upstream.url[url::Position::BeforeHost..url::Position::AfterPort];
         Uri::builder().scheme(self.upstream.url.scheme()).authority(authority).path_and_query(format!("{}{asked}", self.prefix)).build()
     }
 
-    fn say(&self, error: &hyper_util::client::legacy::Error) {
+    fn say(&self, why: &str) {
         let mut said = self.said.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if said.is_some_and(|at| at.elapsed() < SAY_EVERY) {
             return;
         }
         *said = Some(Instant::now());
-        let mut why = error.to_string();
-        let mut source = error.source();
-        while let Some(error) = source {
-            why = format!("{why}: {error}");
-            source = error.source();
-        }
         tracing::warn!(upstream = %self.upstream.url, failures = self.failed.load(Ordering::Relaxed), "a request could not be passed on: {why}");
     }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut why = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        why = format!("{why}: {error}");
+        source = error.source();
+    }
+    why
+}
+
+/// Whether it is the client who did not go on.
+fn silent(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<Silent>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// 503, and the client may come again soon.
+fn later(message: &str) -> Response<Reply> {
+    let mut response = Reply::error(StatusCode::SERVICE_UNAVAILABLE, message);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 /// Removes what belongs to one connection.
@@ -202,7 +259,8 @@ mod tests {
     use super::*;
 
     fn proxy(url: &str) -> Proxy {
-        Proxy::new(Upstream { url: url.parse().unwrap(), connect_timeout: Duration::from_secs(1) })
+        crate::tls::install();
+        Proxy::new(Upstream::at(url.parse().unwrap())).unwrap()
     }
 
     #[test]

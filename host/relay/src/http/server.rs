@@ -22,7 +22,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::socket::{self, SocketFile};
-use super::{Door, Side, Visitor};
+use super::{Door, Ending, Side, Visitor, places, upgrade};
+use crate::process;
 use crate::relay::StartError;
 
 /// Where to listen.
@@ -40,6 +41,7 @@ pub(crate) struct Server {
     address: Option<SocketAddr>,
     /// The connections that were there before the end began.
     connections: TaskTracker,
+    cut: CancellationToken,
     _file: Option<SocketFile>,
     _listening: DropGuard,
 }
@@ -62,9 +64,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A handshake is two round trips; a client that needs longer than this is none.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// How long a connection whose request was cut off may take to hear it.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 impl Server {
     /// Listens, and serves on `runtime`.
     pub(crate) async fn start(listen: Listen, side: Side, door: Arc<Door>, runtime: &Handle) -> Result<Server, StartError> {
+        let cut = door.ending.cut.clone();
         let address = match &listen {
             Listen::Tcp(host, port, _) => format!("{host}:{port}"),
             Listen::Unix(path) => path.display().to_string(),
@@ -78,7 +84,7 @@ impl Server {
         };
         let (connections, listening) = (TaskTracker::new(), CancellationToken::new());
         runtime.spawn(listening.clone().run_until_cancelled_owned(serve(listener, side, door, connections.clone())));
-        Ok(Server { address, connections, _file: file, _listening: listening.drop_guard() })
+        Ok(Server { address, connections, cut, _file: file, _listening: listening.drop_guard() })
     }
 
     /// Where it listens, if that is a port.
@@ -86,10 +92,18 @@ impl Server {
         self.address
     }
 
-    /// Waits until the connections from before the end have finished their requests, at most `within`. Whether all did.
+    /// Waits until the connections from before the end have finished their requests, at most `within`. Whether all did; the others are told,
+    /// those that can be, and closed.
     pub(crate) async fn finish(&self, within: Duration) -> bool {
         self.connections.close();
-        tokio::time::timeout(within, self.connections.wait()).await.is_ok()
+        let last = LAST_WORDS.min(within / 4);
+        if tokio::time::timeout(within - last, self.connections.wait()).await.is_ok() {
+            return true;
+        }
+        self.cut.cancel();
+        // Whoever does not listen is left.
+        drop(tokio::time::timeout(last, self.connections.wait()).await);
+        false
     }
 }
 
@@ -122,11 +136,21 @@ impl Listener {
 }
 
 async fn serve(listener: Listener, side: Side, door: Arc<Door>, connections: TaskTracker) {
-    let room = Arc::new(Semaphore::new(door.limits.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let wanted = (door.limits.max_connections, door.proxy.as_ref().map_or(0, |proxy| proxy.places()));
+    let (most, passed) = places::fitting(process::files(), wanted.0, wanted.1);
+    if (most, passed) != wanted {
+        tracing::warn!(
+            connections = most,
+            passed_on = passed,
+            "fewer connections than `collector.maxConnections` and `upstream.maxConnections` say: the process may not open more files (`ulimit -n`, `LimitNOFILE`)"
+        );
+        door.proxy.as_ref().inspect(|proxy| proxy.limit_places(passed));
+    }
+    let room = Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS)));
     loop {
         match accept(&listener, &room).await {
             Ok((stream, permit)) => {
-                let ending = door.draining.is_cancelled();
+                let ending = door.ending.draining.is_cancelled();
                 let connection = connection(stream, side, door.clone(), permit);
                 // A connection that came after the end began is not waited for.
                 drop(if ending { tokio::spawn(connection) } else { connections.spawn(connection) });
@@ -148,24 +172,26 @@ async fn connection(stream: Stream, side: Side, door: Arc<Door>, permit: OwnedSe
     match stream {
         Stream::Tcp(stream, peer) => {
             without_delay(&stream);
-            requests(stream, side, door, Visitor::new(Some(peer), false)).await;
+            requests(stream, side, door, Visitor::new(Some(peer), false), permit).await;
         }
-        Stream::Unix(stream) => requests(stream, side, door, Visitor::new(None, false)).await,
+        Stream::Unix(stream) => requests(stream, side, door, Visitor::new(None, false), permit).await,
         Stream::Tls(stream, peer, tls) => {
             without_delay(&stream);
             let handshake = tokio::time::timeout(HANDSHAKE, tls.accept(stream));
             // One that is under way when the end begins is not waited for; one that begins later is for a probe.
-            let shaken =
-                if door.draining.is_cancelled() { Some(handshake.await) } else { door.draining.run_until_cancelled(handshake).await };
+            let shaken = if door.ending.draining.is_cancelled() {
+                Some(handshake.await)
+            } else {
+                door.ending.draining.run_until_cancelled(handshake).await
+            };
             match shaken {
-                Some(Ok(Ok(stream))) => requests(stream, side, door, Visitor::new(Some(peer), true)).await,
+                Some(Ok(Ok(stream))) => requests(stream, side, door, Visitor::new(Some(peer), true), permit).await,
                 Some(Ok(Err(error))) => tracing::debug!(%error, %peer, "a TLS handshake failed"),
                 Some(Err(_)) => tracing::debug!(%peer, "a TLS handshake took too long"),
                 None => {}
             }
         }
     }
-    drop(permit);
 }
 
 /// Answers are small and wait for nothing.
@@ -175,18 +201,22 @@ fn without_delay(stream: &TcpStream) {
     }
 }
 
-async fn requests<S>(stream: S, side: Side, door: Arc<Door>, visitor: Visitor)
+async fn requests<S>(stream: S, side: Side, door: Arc<Door>, visitor: Visitor, permit: OwnedSemaphorePermit)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let draining = door.draining.clone();
+    let Ending { draining, cut } = door.ending.clone();
     let visitor = Arc::new(visitor);
     // A connection that comes while the program ends has one request; asked to end at once it might not have any.
     let ending = draining.is_cancelled();
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(door.limits.header_timeout).keep_alive(!ending);
-    let service = service_fn(move |request| {
+    // Shared with a connection that this one is upgraded to.
+    let place = Arc::new(permit);
+    let lent = Arc::clone(&place);
+    let service = service_fn(move |mut request| {
         let (door, visitor) = (door.clone(), visitor.clone());
+        upgrade::lend(&mut request, &lent);
         async move { door.answer(request, &visitor, side).await }
     });
     let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
@@ -194,10 +224,18 @@ where
         ended = serving.as_mut() => ended,
         () = draining.cancelled(), if !ending => {
             serving.as_mut().graceful_shutdown();
-            serving.await
+            let cut_off = async {
+                cut.cancelled().await;
+                tokio::time::sleep(LAST_WORDS).await;
+            };
+            tokio::select! {
+                ended = serving.as_mut() => ended,
+                () = cut_off => Ok(()),
+            }
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended");
     }
+    drop(place);
 }

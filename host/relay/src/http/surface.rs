@@ -262,8 +262,11 @@ async fn met() -> BTreeSet<(String, String, u16)> {
     let (open, _log) = door();
     let (guarded, _log) = guarded();
     let (small, full) = door_with(10, None, |limits| limits.max_body = 500);
+    let (busy, _log) = door();
+    let mut others = busy.room.hold();
+    others.grow(busy.limits.max_in_flight).unwrap();
     let (ending, _log) = door();
-    ending.draining.cancel();
+    ending.ending.draining.cancel();
     let mut met = BTreeSet::new();
     let event = format!(r#"{{"events":[{FEATURE}]}}"#);
     for path in [COLLECTOR, EXPORTED] {
@@ -273,7 +276,7 @@ async fn met() -> BTreeSet<(String, String, u16)> {
             (&open, json("{")),
             (&guarded, json(&event)),
             (&small, json(&" ".repeat(600))),
-            (&small, json(&event)),
+            (&busy, json(&event)),
             (&ending, json(&event)),
             (&open, request("OPTIONS", path, &[])),
         ];

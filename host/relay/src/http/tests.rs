@@ -39,13 +39,15 @@ pub(super) fn door_of(
         header_timeout: Duration::from_secs(5),
         body_timeout: Duration::from_secs(5),
         max_connections: 10,
+        max_in_flight: 64 << 20,
     };
     adjust(&mut limits);
-    let gate = Gate::new(Admission::default(), Box::new(Pressure::default), 0);
+    let gate = Gate::new(Admission::default(), Box::new(Pressure::default), 0, u64::MAX);
     let names: Vec<&str> = if flag_sets.is_empty() { vec!["default"] } else { flag_sets.iter().map(|set| set.name.as_str()).collect() };
     let sets = names.into_iter().map(|name| (name.into(), vec![EventKind::Feature]));
     let intakes = Arc::new(Intakes::new(log.clone(), sets, &gate));
     let traffic = Arc::new(Traffic::default());
+    let room = Room::new(limits.max_in_flight);
     let metrics = Metrics::new(MetricSources {
         log,
         log_stats: None,
@@ -55,18 +57,20 @@ pub(super) fn door_of(
         traffic: traffic.clone(),
         certificate: None,
         proxy: proxy.clone(),
+        room: room.clone(),
     });
     Door {
         keys: Arc::new(Keys::new(Access::new(keys, flag_sets, &intakes, [0; 32]))),
         intakes,
-        limits,
+        limits: Arc::new(limits),
+        room,
         health: Health::default(),
         info: Info { configured: "2026-11-24T22:00:00Z".to_owned(), flag_sets: flag_sets.iter().map(|set| set.name.clone()).collect() },
         metrics: Arc::new(metrics),
         visits: Arc::new(Visits::new(traffic, true, 1)),
         proxy,
         monitoring_apart: false,
-        draining: CancellationToken::new(),
+        ending: Ending::default(),
     }
 }
 
@@ -199,8 +203,9 @@ async fn big_and_compressed_bodies_are_taken_like_small_ones() {
 
 #[tokio::test]
 async fn a_full_log_is_429_and_a_closed_one_503() {
-    let (door, log) = door_with(10, None, |_| {});
+    let (door, log) = door_with(400, None, |_| {});
     let batch = || post(COLLECTOR, &[JSON], format!(r#"{{"events":[{FEATURE}]}}"#));
+    assert_eq!(send(&door, batch()).await.0, 200);
     let (status, headers, text) = send(&door, batch()).await;
     assert_eq!(status, 429, "{text}");
     assert!(headers.contains_key("retry-after"));
@@ -246,7 +251,7 @@ async fn every_other_route_has_its_answer() {
 #[tokio::test]
 async fn while_the_program_ends_nothing_is_taken_and_readiness_says_so() {
     let (door, log) = door();
-    door.draining.cancel();
+    door.ending.draining.cancel();
     let (status, _, _) = send(&door, Request::get("/health/ready").body(Full::default()).unwrap()).await;
     assert_eq!(status, 503);
     let (status, _, _) = send(&door, Request::get("/health/live").body(Full::default()).unwrap()).await;
@@ -278,4 +283,65 @@ impl Body for Never {
     ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
         std::task::Poll::Pending
     }
+}
+
+#[tokio::test]
+async fn browsers_may_send_from_anywhere() {
+    let (door, _log) = door();
+    let (_, headers, _) = send(&door, post(COLLECTOR, &[JSON, ("origin", "https://a.example")], r#"{"events":[]}"#)).await;
+    assert_eq!(headers["access-control-allow-origin"], "*");
+    let (_, headers, _) = send(&door, post(COLLECTOR, &[JSON], r#"{"events":[]}"#)).await;
+    assert!(!headers.contains_key("access-control-allow-origin"));
+}
+
+#[tokio::test]
+async fn without_room_for_all_a_request_is_told_to_come_again_and_one_that_never_fits_is_too_large() {
+    let (door, log) = door_with(1 << 30, None, |limits| {
+        limits.max_in_flight = 4 << 20;
+        limits.max_inflated = 64 << 20;
+    });
+    let bomb = gzip(format!(r#"{{"events":[{FEATURE}]{}}}"#, " ".repeat(32 << 20)).as_bytes());
+    let packed = [JSON, ("content-encoding", "gzip")];
+    let (status, _, text) = send(&door, post(COLLECTOR, &packed, bomb.clone())).await;
+    assert_eq!(status, 413, "{text}");
+    assert!(text.contains("`collector.maxInFlight`"), "{text}");
+    let mut others = door.room.hold();
+    others.grow(4 << 20).unwrap();
+    let body = format!(r#"{{"events":[{FEATURE}]}}"#);
+    let (status, headers, text) = send(&door, post(COLLECTOR, &[JSON], body.clone())).await;
+    assert_eq!((status, headers["retry-after"].to_str().unwrap()), (429, "1"), "{text}");
+    assert!(text.contains("`collector.maxInFlight`"), "{text}");
+    drop(others);
+    assert_eq!(stored(&log, EventKind::Feature).await, 0);
+    assert_eq!(send(&door, post(COLLECTOR, &[JSON], body)).await.0, 200);
+    assert_eq!(door.room.counts(), (0, 2), "everything was given back");
+}
+
+#[tokio::test]
+async fn meta_that_multiplies_is_taken_within_the_limits() {
+    let (door, log) = door();
+    let events = [FEATURE; 500].join(",");
+    let body = format!(r#"{{"meta":{{"pad":"{}"}},"events":[{events}]}}"#, "x".repeat(20_000));
+    let (status, _, text) = send(&door, post(COLLECTOR, &[JSON], body)).await;
+    assert_eq!((status, text.as_str()), (200, "{\"ingestedContentCount\":500}\n"), "10 MB of lines from 70 KB");
+    assert!(stored(&log, EventKind::Feature).await > 0);
+    assert_eq!(door.room.counts(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_full_buffer_in_memory_refuses_without_making_the_relay_unready() {
+    let (door, log) = door_with(20_000, None, |_| {});
+    let ready = async || send(&door, Request::get("/health/ready").body(Full::default()).unwrap()).await.0;
+    let batch = |events: usize| post(COLLECTOR, &[JSON], format!(r#"{{"events":[{},{TRACKING}]}}"#, vec![FEATURE; events].join(",")));
+    let (status, _, text) = send(&door, batch(500)).await;
+    assert_eq!((status, ready().await), (413, 200), "{text}");
+    assert!(text.contains("`buffer.maxBytes`"), "{text}");
+    assert_eq!(send(&door, batch(80)).await.0, 200);
+    let (status, headers, text) = send(&door, batch(80)).await;
+    assert_eq!((status, ready().await), (429, 200), "{text}");
+    assert!(headers.contains_key("retry-after") && text.contains("`buffer.maxBytes`"), "{text}");
+    assert_eq!(stored(&log, EventKind::Feature).await, 80);
+    let (_, _, metrics) = send(&door, Request::get("/metrics").body(Full::default()).unwrap()).await;
+    let unread = "flagpost_collector_dropped_total{flag_set=\"default\",reason=\"no_exporter\"} 1";
+    assert!(metrics.contains(unread), "what was refused comes again and is counted then:\n{metrics}");
 }

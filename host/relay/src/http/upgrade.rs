@@ -1,14 +1,18 @@
 //! Upgraded connections (WebSocket): both sides switch, then bytes are copied until one side ends or the program does.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::Reply;
+use super::body::Passage;
 
 /// The protocol that a request wants to switch to. An offer of HTTP/2 (`h2c`, in every request of the JDK's client) is not passed on: it
 /// is about the connection to us, its settings stay behind with the other headers of that connection, and we do not speak it.
@@ -30,8 +34,28 @@ pub(crate) fn ask(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(header::UPGRADE, protocol);
 }
 
+/// The place of the connection that asks for an upgrade, for as long as the upgraded one lasts.
+pub(crate) type Place = Arc<OwnedSemaphorePermit>;
+
+/// Gives a request that asks for an upgrade the place of its connection: that outlives the HTTP connection it belongs to.
+pub(crate) fn lend<B>(request: &mut Request<B>, place: &Place) {
+    if request.headers().contains_key(header::UPGRADE) {
+        request.extensions_mut().insert(Arc::clone(place));
+    }
+}
+
+/// What [`lend`] gave.
+pub(crate) fn connection<B>(request: &mut Request<B>) -> Option<Place> {
+    request.extensions_mut().remove::<Place>()
+}
+
 /// Hands upstream's 101 to the client and joins the two connections behind it.
-pub(crate) fn switch(client_side: Option<OnUpgrade>, response: &mut Response<Incoming>, draining: CancellationToken) -> Response<Reply> {
+pub(crate) fn switch(
+    client_side: Option<OnUpgrade>,
+    response: &mut Response<Incoming>,
+    draining: CancellationToken,
+    passage: Passage,
+) -> Response<Reply> {
     let Some(client_side) = client_side else {
         return Reply::error(StatusCode::BAD_GATEWAY, "the relay behind `upstream.url` switched protocols without being asked");
     };
@@ -50,6 +74,7 @@ pub(crate) fn switch(client_side: Option<OnUpgrade>, response: &mut Response<Inc
             }
             () = draining.cancelled() => {}
         }
+        drop(passage);
     });
     let mut reply = Response::new(Reply::Full(None::<Bytes>));
     *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

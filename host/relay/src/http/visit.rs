@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Reply;
 use super::access_log::{AccessLog, Line, is_logged};
+use super::body::Passage;
 use super::route::{Route, method_label};
 use super::traffic::{self, Memory, Traffic};
 
@@ -145,12 +146,12 @@ impl Visit {
     }
 
     /// An answer that was passed on; the visit ends with its body. `cut`: its stream has no end of its own.
-    pub(crate) fn pass(mut self, response: Response<Incoming>, cut: Option<CancellationToken>) -> Response<Reply> {
+    pub(crate) fn pass(mut self, response: Response<Incoming>, cut: Option<CancellationToken>, passage: Passage) -> Response<Reply> {
         self.status = response.status().as_u16();
         let id = self.id.clone();
         let mut response = response.map(|body| match cut {
-            Some(end) => Reply::Endless(body, Box::pin(end.cancelled_owned()), Box::new(self)),
-            None => Reply::Passed(body, Box::new(self)),
+            Some(end) => Reply::Endless { body, end: Box::pin(end.cancelled_owned()), visit: Box::new(self), _passage: passage },
+            None => Reply::Passed { body, visit: Box::new(self), _passage: passage },
         });
         response.headers_mut().insert(X_REQUEST_ID, id);
         response

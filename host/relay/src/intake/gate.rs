@@ -40,6 +40,9 @@ struct Inner {
     admission: Admission,
     ask: Ask,
     min_free: u64,
+    /// What the log may hold: above it, exporters that do not block give up their oldest events.
+    budget: u64,
+    over_budget: AtomicBool,
     begun: Instant,
     /// When the log was asked last, in microseconds since the beginning, plus one.
     asked: AtomicU64,
@@ -54,15 +57,24 @@ impl fmt::Debug for Gate {
 }
 
 impl Gate {
-    /// A gate that keeps `min_free` bytes free (`buffer.minFree`).
-    pub(crate) fn new(admission: Admission, ask: Ask, min_free: u64) -> Gate {
-        let (asked, refusing) = (AtomicU64::new(0), AtomicBool::new(false));
-        Gate(Arc::new(Inner { admission, ask, min_free, begun: Instant::now(), asked, refusing, refused: Mutex::default() }))
+    /// A gate that keeps `min_free` bytes free (`buffer.minFree`), and the log within `budget` bytes where an exporter blocks.
+    pub(crate) fn new(admission: Admission, ask: Ask, min_free: u64, budget: u64) -> Gate {
+        let (asked, refusing, over_budget) = (AtomicU64::new(0), AtomicBool::new(false), AtomicBool::new(false));
+        let refused = Mutex::default();
+        Gate(Arc::new(Inner { admission, ask, min_free, budget, over_budget, begun: Instant::now(), asked, refusing, refused }))
     }
 
     /// Whether events of the flag set may be taken now.
     pub(crate) fn check(&self, flag_set: &str) -> Result<(), Refused> {
         self.check_log()?;
+        // Nothing that a blocking exporter needs is given up, so somebody has to be refused.
+        if self.0.over_budget.load(Ordering::Relaxed) && self.0.admission.blocks(flag_set) {
+            let message = format!(
+                "the event log holds more than {} bytes (`buffer.maxBytes`), and an exporter blocks (`whenFull: block`)",
+                self.0.budget
+            );
+            return Err(Refused { message, retry_after: RETRY_AFTER });
+        }
         let blocked = self.0.admission.check(flag_set);
         blocked.map_err(|blocked| Refused { message: blocked.to_string(), retry_after: blocked.retry_after })
     }
@@ -75,7 +87,9 @@ impl Gate {
         let due = asked == 0 || now.saturating_sub(asked) >= ASK_EVERY.as_micros() as u64;
         // One of those who come at the same time asks; the others go by the last answer.
         if due && inner.asked.compare_exchange(asked, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            let verdict = inner.judge(&(inner.ask)());
+            let pressure = (inner.ask)();
+            inner.over_budget.store(pressure.held_bytes > inner.budget, Ordering::Relaxed);
+            let verdict = inner.judge(&pressure);
             inner.refusing.store(verdict.is_some(), Ordering::Relaxed);
             *inner.refused() = verdict;
         }
@@ -113,7 +127,7 @@ mod tests {
     use super::*;
 
     fn gate(pressure: Pressure) -> Gate {
-        Gate::new(Admission::default(), Box::new(move || pressure), 1000)
+        Gate::new(Admission::default(), Box::new(move || pressure), 1000, u64::MAX)
     }
 
     #[test]
@@ -144,7 +158,7 @@ mod tests {
             count.fetch_add(1, Ordering::Relaxed);
             Pressure { free_bytes: Some(source.load(Ordering::Relaxed)), ..Pressure::default() }
         };
-        let gate = Gate::new(Admission::default(), Box::new(ask), 1000);
+        let gate = Gate::new(Admission::default(), Box::new(ask), 1000, u64::MAX);
         let begun = Instant::now();
         assert!(gate.check("default").is_err());
         free.store(5000, Ordering::Relaxed);

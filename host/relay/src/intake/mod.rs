@@ -72,6 +72,8 @@ impl Intake {
                 self.failing.store(false, Ordering::Relaxed);
                 *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
             }
+            // A buffer in memory that is full is what a budget is for: delivery makes room, and other requests may fit.
+            Err(AppendError::Full { .. } | AppendError::TooLarge { .. }) => {}
             Err(error) => {
                 self.failing.store(true, Ordering::Relaxed);
                 *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), error.to_string()));
@@ -94,6 +96,7 @@ impl Intake {
         let Collected { feature, tracking, dropped, normalised_dates, .. } = collected;
         let mut parts = Vec::with_capacity(1);
         let mut taken = [0; 2];
+        let mut unread = 0;
         for (kind, lines) in EventKind::ALL.into_iter().zip([feature, tracking]) {
             let Lines { bytes, count } = lines;
             if count == 0 {
@@ -104,7 +107,7 @@ impl Intake {
                     taken[kind as usize] = u64::from(count);
                     parts.push(Part { stream, lines: Bytes::from(bytes), count });
                 }
-                None => self.stats.count_unread(u64::from(count)),
+                None => unread += u64::from(count),
             }
         }
         if !parts.is_empty() {
@@ -114,6 +117,7 @@ impl Intake {
         }
         // Counted only now: a refused request comes again.
         self.stats.count_taken(taken);
+        self.stats.count_unread(unread);
         self.stats.count_drops(&dropped, normalised_dates);
         Ok(())
     }

@@ -7,11 +7,10 @@ use flagpost_event::Clock;
 use flagpost_spool::{EventLog, LogStats};
 use tokio::runtime::Handle;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
 
 use super::StartError;
 use crate::config::Config;
-use crate::http::{Door, Health, Info, Keys, Listen, MetricSources, Metrics, Plugins, Proxy, Server, Side, Traffic, Visits};
+use crate::http::{Door, Ending, Health, Info, Keys, Listen, MetricSources, Metrics, Plugins, Proxy, Room, Server, Side, Traffic, Visits};
 use crate::intake::Intakes;
 use crate::tls::{Certificate, TlsError};
 
@@ -24,18 +23,19 @@ pub(super) struct Inside<'a> {
     pub(super) plugins: Plugins,
     pub(super) log: Arc<dyn EventLog>,
     pub(super) log_stats: Option<LogStats>,
-    pub(super) draining: CancellationToken,
+    pub(super) ending: Ending,
     pub(super) clock: &'a dyn Clock,
 }
 
 /// Opens them.
 pub(super) async fn open(inside: Inside<'_>, runtime: &Handle) -> Result<(Server, Option<Server>), StartError> {
-    let Inside { config, intakes, keys, delivery, plugins, log, log_stats, draining, clock } = inside;
+    let Inside { config, intakes, keys, delivery, plugins, log, log_stats, ending, clock } = inside;
     let server = &config.server;
     let certificate = server.tls.clone().map(Certificate::load).transpose()?;
     let acceptor = certificate.as_ref().map(acceptor).transpose()?;
-    let proxy = config.upstream.clone().map(|upstream| Arc::new(Proxy::new(upstream)));
+    let proxy = config.upstream.clone().map(Proxy::new).transpose().map_err(StartError::Upstream)?.map(Arc::new);
     let (plugins, traffic) = (Arc::new(plugins), Arc::new(Traffic::default()));
+    let room = Room::new(config.collector.max_in_flight);
     let metrics = Metrics::new(MetricSources {
         log,
         log_stats,
@@ -45,12 +45,14 @@ pub(super) async fn open(inside: Inside<'_>, runtime: &Handle) -> Result<(Server
         traffic: traffic.clone(),
         certificate: certificate.clone(),
         proxy: proxy.clone(),
+        room: room.clone(),
     });
     let configured = i64::try_from(clock.unix_seconds()).unwrap_or(i64::MAX);
     let door = Arc::new(Door {
         keys,
         intakes,
-        limits: config.collector.clone(),
+        limits: Arc::new(config.collector.clone()),
+        room,
         health: Health { delivery: Some(delivery), plugins },
         info: Info {
             configured: flagpost_event::Zone::utc().rfc3339(configured),
@@ -60,7 +62,7 @@ pub(super) async fn open(inside: Inside<'_>, runtime: &Handle) -> Result<(Server
         visits: Arc::new(Visits::new(traffic, !config.disable_version_header, rand::random())),
         proxy,
         monitoring_apart: server.monitoring_port.is_some(),
-        draining: draining.clone(),
+        ending: ending.clone(),
     });
 
     // First the one that nobody waits for: who sees the collector open can ask it how it is.
@@ -80,7 +82,7 @@ pub(super) async fn open(inside: Inside<'_>, runtime: &Handle) -> Result<(Server
         tracing::info!(%address, "health, info and metrics are apart");
     }
     if let Some(certificate) = certificate {
-        runtime.spawn(draining.run_until_cancelled_owned(certificate.watch()));
+        runtime.spawn(ending.draining.run_until_cancelled_owned(certificate.watch()));
     }
     Ok((main, monitoring))
 }

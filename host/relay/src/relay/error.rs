@@ -96,6 +96,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// `upstream.caFile` cannot be used.
+    #[error("the certificates of `upstream.caFile` cannot be used: {0}")]
+    Upstream(String),
     /// The system gives no threads.
     #[error("the system gives no threads")]
     Threads(#[source] io::Error),

@@ -160,13 +160,15 @@ impl Relay {
         self.delivery.statuses()
     }
 
-    /// Ends it: no new requests, requests under way finish, exporters send what waits within `shutdownTimeout`. What is not sent stays in
-    /// a disk buffer; the report names it.
+    /// Ends it: no new requests, requests under way finish within half of `shutdownTimeout`, exporters send what waits within the rest. What
+    /// is not sent stays in a disk buffer; the report names it.
     pub async fn close(self) -> ShutdownReport {
         let started = Instant::now();
         self.draining.cancel();
+        // A client that stalls must not take the exporters' time.
+        let for_requests = self.shutdown_timeout / 2;
         for server in self.server.iter().chain(&self.monitoring) {
-            if !server.finish(self.shutdown_timeout.saturating_sub(started.elapsed())).await {
+            if !server.finish(for_requests.saturating_sub(started.elapsed())).await {
                 tracing::warn!("requests under way did not finish in time");
             }
         }

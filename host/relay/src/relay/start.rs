@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::runtimes::Runtimes;
 use super::{Relay, StartError, doors, store};
 use crate::config::{Config, DEFAULT_FLAG_SET, ExporterConfig, Target};
-use crate::http::{Access, Keys, Plugin, Plugins};
+use crate::http::{Access, Ending, Keys, Plugin, Plugins};
 use crate::intake::{Gate, Intakes};
 use crate::process;
 
@@ -64,7 +64,7 @@ pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, S
     delivery.retain(&configured).await?;
 
     let log = store.log.clone();
-    let gate = Gate::new(delivery.admission(), Box::new(move || log.pressure()), config.buffer.min_free);
+    let gate = Gate::new(delivery.admission(), Box::new(move || log.pressure()), config.buffer.min_free, store.budget);
     let intakes = Arc::new(Intakes::new(store.log.clone(), read_streams(&config, &configured), &gate));
     let access = Access::new(&config.authorized_keys, &config.flag_sets, &intakes, rand::random());
     let keys = Arc::new(Keys::new(access));
@@ -79,7 +79,7 @@ pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, S
             plugins,
             log: store.log.clone(),
             log_stats: store.stats,
-            draining: draining.clone(),
+            ending: Ending { draining: draining.clone(), cut: CancellationToken::new() },
             clock: &*settings.clock,
         };
         let (main, monitoring) = doors::open(inside, &door_runtime).await?;

@@ -38,6 +38,7 @@ impl Ticket {
             Some(Ok(())) => Ok(()),
             Some(Err(AppendError::Disk { during, source })) => Err(AppendError::Disk { during, source: source.clone() }),
             Some(Err(AppendError::Full { bound })) => Err(AppendError::Full { bound: *bound }),
+            Some(Err(AppendError::TooLarge { bound })) => Err(AppendError::TooLarge { bound: *bound }),
             Some(Err(AppendError::Closed)) | None => Err(AppendError::Closed),
         }
     }

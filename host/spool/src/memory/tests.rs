@@ -34,6 +34,8 @@ async fn an_append_above_the_bound_is_refused_whole_and_fits_again_after_a_trim(
     let held = log.pressure().held_bytes;
     let refused = log.append(vec![part(stream, 1, 100), part(stream, 10, 1_000)]).await;
     assert!(matches!(refused, Err(AppendError::Full { bound: 100_000 })));
+    let never = log.append(vec![part(stream, 200, 1_000)]).await;
+    assert!(matches!(never, Err(AppendError::TooLarge { bound: 100_000 })));
     assert_eq!((log.bounds(stream).head, log.pressure().held_bytes), (91, held));
     log.trim(&[(stream, 91)]).await;
     assert_eq!(log.pressure().held_bytes, 0);

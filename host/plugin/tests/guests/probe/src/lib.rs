@@ -64,6 +64,7 @@ impl Guest for Probe {
                 std::io::Write::flush(&mut std::io::stdout()).unwrap();
                 json!(null)
             }
+            "random" => json!(wasip2::random::random::get_random_bytes(config["bytes"].as_u64().unwrap()).len()),
             "hostcall" => {
                 log::log(log::Level::Info, &"x".repeat(40 << 20));
                 json!(null)
