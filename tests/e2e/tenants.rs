@@ -33,7 +33,8 @@ async fn post(relay: &Client, path: &str, headers: &[(&str, &str)], body: String
 async fn each_tenants_events_reach_its_own_exporters_and_no_other() {
     let setup = Setup::new().with_head(TWO_TENANTS);
     let relay = Program::start(&setup).await;
-    let sent: [(&[(&str, &str)], _); 4] = [
+    type Headers = &'static [(&'static str, &'static str)];
+    let sent: [(Headers, _); 4] = [
         (&[("x-api-key", "acme-key")], 1..101),
         (&[("authorization", "Bearer globex-key")], 101..301),
         (&[("x-api-key", "globex-key-2")], 301..401),
@@ -43,7 +44,7 @@ async fn each_tenants_events_reach_its_own_exporters_and_no_other() {
         let answer = post(&relay, "/v1/data/collector", headers, body(&events(numbers.clone()))).await;
         assert_eq!(answer, (200, format!("{{\"ingestedContentCount\":{}}}\n", numbers.count())), "{headers:?}");
     }
-    let refused: [(&[(&str, &str)], u16, &str); 6] = [
+    let refused: [(Headers, u16, &str); 6] = [
         (&[], 401, "missing key in request header"),
         (&[("authorization", "acme-key")], 401, "invalid key in the request header"),
         (&[("authorization", "Bearer nobody")], 401, "invalid key"),
