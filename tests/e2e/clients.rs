@@ -3,6 +3,7 @@
 //! The programs around the clients are in `tests/clients`; what evaluates behind the relay is [`Evaluation`](flagpost_tests::Evaluation).
 
 mod delivery;
+mod keys;
 mod kind;
 mod outage;
 mod passing;
@@ -27,6 +28,9 @@ struct Between {
 /// The key that clients send.
 const KEY: &str = "key-of-the-shop";
 
+/// With it, the collector asks for that key.
+const KEYS: &str = "authorizedKeys: { evaluation: [key-of-the-shop] }\n";
+
 /// Feature events come out of `out`, tracking events out of `tracked`.
 const FILES: &str = "  - { kind: file, name: out, outputDir: out, flushInterval: 20 }\n  \
                      - { kind: file, name: tracked, outputDir: tracked, eventType: tracking, flushInterval: 20 }";
@@ -34,7 +38,7 @@ const FILES: &str = "  - { kind: file, name: out, outputDir: out, flushInterval:
 impl Between {
     /// Starts everything; `None` when the client is not installed.
     async fn start(kind: Kind) -> Option<Between> {
-        Between::start_with(kind, "", FILES).await
+        Between::start_with(kind, KEYS, FILES).await
     }
 
     /// The same with another relay.
@@ -44,14 +48,19 @@ impl Between {
         let head = format!("upstream: {{ url: \"{}\" }}\n{head}", evaluation.url());
         let setup = Setup::new().with_head(&head).with_exporters(exporters);
         let relay = Program::start(&setup).await;
-        let client = Subject::start(kind, &setup, relay.url("")).await;
+        let client = Subject::start(kind, &setup, relay.url(""), KEY).await;
         Some(Between { client, relay, evaluation, setup })
     }
 
     /// The events that came out of an exporter, in the order of their texts.
     fn events(&self, directory: &str) -> Vec<Value> {
-        let mut lines = lines_in(&self.setup.path(directory));
-        lines.sort();
-        lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+        events_in(&self.setup, directory)
     }
+}
+
+/// The events in the files of a directory, in the order of their texts.
+fn events_in(setup: &Setup, directory: &str) -> Vec<Value> {
+    let mut lines = lines_in(&setup.path(directory));
+    lines.sort();
+    lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

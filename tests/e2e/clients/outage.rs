@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use flagpost_tests::{Answer, Program, Target, until};
 use serde_json::{Value, json};
 
-use super::Between;
 use super::delivery::{seconds, without_time};
 use super::kind::Kind;
 use super::shop::{Asked, Result, all_for, assert_evaluated, expected};
+use super::{Between, FILES, KEYS};
 
 /// Evaluations whose events are awaited.
 #[derive(Default)]
@@ -135,7 +135,7 @@ async fn refused_events_come_later(kind: Kind) {
          - {{ kind: webhook, name: sick, endpointUrl: \"{}\", flushInterval: 20, retry: {{ initial: 5ms, max: 50ms }}, maxBacklog: 4KiB, whenFull: block }}",
         target.url("/")
     );
-    let Some(mut between) = Between::start_with(kind, "", &exporters).await else { return };
+    let Some(mut between) = Between::start_with(kind, KEYS, &exporters).await else { return };
     let (mut told, asked) = (Told::default(), all_for("ann"));
     let mut refused = 0.0;
     while refused == 0.0 {
@@ -174,7 +174,9 @@ async fn a_page_brings_refused_events_again() {
 
 #[tokio::test]
 async fn a_client_whose_delivery_is_too_large_goes_on_evaluating() {
-    let Some(mut between) = Between::start_with(Kind::Python, "collector: { maxBody: 1KiB }\n", super::FILES).await else { return };
+    let Some(mut between) = Between::start_with(Kind::Python, &format!("{KEYS}collector: {{ maxBody: 1KiB }}\n"), FILES).await else {
+        return;
+    };
     let asked = all_for("ann");
     let mut refused = 0.0;
     while refused == 0.0 {

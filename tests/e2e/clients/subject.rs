@@ -9,7 +9,6 @@ use flagpost_tests::{PATIENCE, Setup, until};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::KEY;
 use super::kind::{Kind, metadata};
 use super::shop::{Asked, Result};
 
@@ -25,8 +24,8 @@ pub(super) struct Subject {
 
 impl Subject {
     /// Starts the program and the client in it.
-    pub(super) async fn start(kind: Kind, setup: &Setup, endpoint: String) -> Subject {
-        let log = setup.path("client.log");
+    pub(super) async fn start(kind: Kind, setup: &Setup, endpoint: String, key: &str) -> Subject {
+        let log = setup.path(&format!("client-{kind:?}.log"));
         let mut command = kind.command();
         command.current_dir(setup.directory()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(&log).unwrap());
         let mut child = command.spawn().unwrap();
@@ -46,7 +45,7 @@ impl Subject {
         });
         let mut subject = Subject { kind, child, input, answers, log };
         let start = json!({
-            "do": "start", "endpoint": endpoint, "key": KEY, "flush": kind.flush(), "metadata": metadata(), "mode": kind.mode(),
+            "do": "start", "endpoint": endpoint, "key": key, "flush": kind.flush(), "metadata": metadata(), "mode": kind.mode(),
         });
         subject.tell(&start).await;
         subject
