@@ -4,6 +4,7 @@
 
 mod batches;
 mod command_line;
+mod formats;
 mod identity;
 mod intake;
 mod kill;
@@ -11,4 +12,5 @@ mod neighbours;
 mod pass_through;
 mod plugins;
 mod poison;
+mod readers;
 mod shutdown;

@@ -242,7 +242,7 @@ impl<'t> Run<'t, '_> {
             Kind::Nil => Value::Nil,
             Kind::Bool(value) => Value::Bool(*value),
             Kind::Int(value) => Value::Int(*value, IntType::Int),
-            Kind::Float(value) => Value::Float(*value),
+            Kind::Float(value) => Value::Float(*value, None),
             Kind::Text(text) => Value::Text(Arc::clone(text)),
             Kind::Function(name) => self.function(name, &[], dot, None)?,
             Kind::Variable(name) => match self.variables.iter().rev().find(|(known, _)| known == name) {

@@ -9,7 +9,7 @@ fn options(quote: bool) -> TemplateOptions {
     TemplateOptions { zone: Zone::utc(), quote }
 }
 
-const LINE: &str = r#"{"kind":"feature","userKey":"u\"1;","creationDate":0,"key":"flag","variation":"A","value":{"a":[1,null,2.5]},"default":true,"version":"","source":"SERVER","metadata":{"n":12345678,"nothing":null,"text":"x"}}"#;
+const LINE: &str = r#"{"kind":"feature","userKey":"u\"1;","creationDate":0,"key":"flag","variation":"A","value":{"a":[1,null,2.5]},"default":true,"version":"","source":"SERVER","metadata":{"big":18446744073709551615,"n":12345678,"nothing":null,"text":"x"}}"#;
 
 fn feature(text: &str, quote: bool) -> Result<String, RenderError> {
     let template = Template::parse(text, EventKind::Feature, &options(quote)).unwrap();
@@ -89,7 +89,12 @@ fn what_depends_on_the_event_fails_that_event() {
 #[test]
 fn our_functions_write_json_and_csv() {
     for (text, quote, expected) in [
-        ("{{ json .Value }}|{{ .Metadata | json }}", false, r#"{"a":[1,null,2.5]}|{"n":12345678,"nothing":null,"text":"x"}"#),
+        (
+            "{{ json .Value }}|{{ .Metadata | json }}",
+            false,
+            r#"{"a":[1,null,2.5]}|{"big":18446744073709551615,"n":12345678,"nothing":null,"text":"x"}"#,
+        ),
+        ("{{ json .Metadata.big }} {{ .Metadata.big }}", false, "18446744073709551615 1.8446744073709552e+19"),
         ("{{ json .Metadata.none }} {{ json .UserKey }} {{ json .CreationDate }}", false, r#"null "u\"1;" 0"#),
         ("{{ csv .UserKey }};{{ csv .Default }};{{ csv .Metadata.none }}", false, r#""u""1;";"true";"<no value>""#),
         ("{{ .UserKey }};{{ .Metadata.n }};{{ $x := 1 }}{{ if .Default }}{{ .Key }}{{ end }}", true, r#""u""1;";"1.2345678e+07";"flag""#),
