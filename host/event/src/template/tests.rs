@@ -107,12 +107,23 @@ fn our_functions_write_json_and_csv() {
 fn a_template_cannot_stop_the_relay() {
     for (text, reason) in [
         ("{{ range 2000000 }}{{ end }}", "rounds"),
-        ("{{ define \"x\" }}{{ template \"x\" }}{{ end }}{{ template \"x\" }}", "call each other"),
+        ("{{ define \"x\" }}{{ template \"x\" }}{{ end }}{{ template \"x\" }}", "nested more than"),
         ("{{ range 20 }}{{ printf \"%1000000d\" 1 }}{{ end }}", "bytes of text"),
     ] {
         let error = feature(text, false).unwrap_err();
         assert!(error.reason.contains(reason), "{text}: {error}");
     }
+    let deep = format!(
+        "{{{{ define \"x\" }}}}{}{{{{ template \"x\" . }}}}{}{{{{ end }}}}{{{{ template \"x\" . }}}}",
+        "{{ if 1 }}".repeat(98),
+        "{{ end }}".repeat(98)
+    );
+    assert!(feature(&deep, false).unwrap_err().reason.contains("nested more than"));
+    // Each calls the next twice: 2^40 calls.
+    let define =
+        |n: usize| format!("{{{{ define \"{n}\" }}}}{{{{ template \"{}\" . }}}}{{{{ template \"{}\" . }}}}{{{{ end }}}}", n + 1, n + 1);
+    let doubling = (0..40).map(define).collect::<String>() + "{{ define \"40\" }}{{ end }}{{ template \"0\" . }}";
+    assert!(feature(&doubling, false).unwrap_err().reason.contains("rounds"));
     let deep = "{{ if 1 }}".repeat(101) + &"{{ end }}".repeat(101);
     assert!(Template::parse(&deep, EventKind::Feature, &options(false)).unwrap_err().message.contains("deep"));
     let deep = format!("{{{{ {}1{} }}}}", "(".repeat(5000), ")".repeat(5000));
