@@ -324,6 +324,9 @@ fn as_texts(object: &Value) -> BTreeMap<String, String> {
 }
 
 proptest! {
+    // A file each is slow without optimisation.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn parquet_reads_back_as_it_was(events in proptest::collection::vec((any::<String>(), value(), object()), 1..20), codec in 0..6_usize) {
         let lines: Vec<_> = events.iter().map(|(user, value, metadata)| feature(user, value.clone(), metadata.clone())).collect();

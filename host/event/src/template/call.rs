@@ -141,7 +141,7 @@ fn equal(a: &Value, b: &Value) -> Result<bool, String> {
     match (a, b) {
         (Value::Bool(a), Value::Bool(b)) => Ok(a == b),
         (Value::Int(a, _), Value::Int(b, _)) => Ok(a == b),
-        (Value::Float(a), Value::Float(b)) => Ok(a == b),
+        (Value::Float(a, _), Value::Float(b, _)) => Ok(a == b),
         (Value::Text(a), Value::Text(b)) => Ok(a == b),
         (a, b) if nothing(a) && nothing(b) => Ok(true),
         (Value::NoMap, Value::NoMap) => Ok(true),
@@ -156,9 +156,9 @@ fn equal(a: &Value, b: &Value) -> Result<bool, String> {
 fn order(a: &Value, b: &Value) -> Result<Ordering, String> {
     match (a, b) {
         (Value::Int(a, _), Value::Int(b, _)) => Ok(a.cmp(b)),
-        (Value::Float(a), Value::Float(b)) => Ok(a.total_cmp(b)).map(|order| if a == b { Ordering::Equal } else { order }),
+        (Value::Float(a, _), Value::Float(b, _)) => Ok(a.total_cmp(b)).map(|order| if a == b { Ordering::Equal } else { order }),
         (Value::Text(a), Value::Text(b)) => Ok(a.cmp(b)),
-        (Value::Int(..) | Value::Float(_) | Value::Text(_), Value::Int(..) | Value::Float(_) | Value::Text(_)) => {
+        (Value::Int(..) | Value::Float(..) | Value::Text(_), Value::Int(..) | Value::Float(..) | Value::Text(_)) => {
             Err(format!("incompatible types for comparison: {} and {}", a.type_name(), b.type_name()))
         }
         _ => Err("invalid type for comparison".to_owned()),

@@ -15,8 +15,8 @@ use super::fields::{self, Type};
 use super::functions::{self, CSV, Signature};
 use crate::EventKind;
 
-/// Deepest nesting of calls of defined templates.
-const MAX_CALLS: usize = 50;
+/// Deepest nesting of branches and calls of defined templates together: checking recurses.
+const MAX_NESTING: usize = 120;
 
 /// What a walk over a template knows.
 pub(super) struct Checker<'t> {
@@ -33,7 +33,11 @@ pub(super) struct Checker<'t> {
     /// Variables that are assigned to somewhere: they may be of any type anywhere.
     assigned: HashSet<String>,
     branches: usize,
-    calls: Vec<(String, Type)>,
+    depth: usize,
+    /// Calls around.
+    calls: usize,
+    /// Defined templates and the dots they were checked with.
+    called: HashSet<(String, Type)>,
 }
 
 type Checked<T> = Result<T, TemplateError>;
@@ -44,7 +48,19 @@ impl<'t> Checker<'t> {
         for body in defined.values() {
             find_assigned(body, &mut assigned);
         }
-        Checker { text, kind, quote, defined, used: BTreeSet::new(), variables: Vec::new(), assigned, branches: 0, calls: Vec::new() }
+        Checker {
+            text,
+            kind,
+            quote,
+            defined,
+            used: BTreeSet::new(),
+            variables: Vec::new(),
+            assigned,
+            branches: 0,
+            depth: 0,
+            calls: 0,
+            called: HashSet::new(),
+        }
     }
 
     /// Checks the body of the template itself.
@@ -62,7 +78,14 @@ impl<'t> Checker<'t> {
     }
 
     fn list(&mut self, nodes: &mut [Node], dot: Type) -> Checked<()> {
-        nodes.iter_mut().try_for_each(|node| self.node(node, dot))
+        // Where templates call each other, what is deeper was seen before or is refused when it is executed.
+        if self.depth >= MAX_NESTING {
+            return Ok(());
+        }
+        self.depth += 1;
+        let result = nodes.iter_mut().try_for_each(|node| self.node(node, dot));
+        self.depth -= 1;
+        result
     }
 
     fn node(&mut self, node: &mut Node, dot: Type) -> Checked<()> {
@@ -137,20 +160,19 @@ impl<'t> Checker<'t> {
     /// A template defined inside, called with a dot of that type.
     fn call(&mut self, name: &str, dot: Type) -> Checked<()> {
         let Some(mut body) = self.defined.get(name).cloned() else { return Ok(()) };
-        let call = (name.to_owned(), dot);
-        if self.calls.contains(&call) || self.calls.len() >= MAX_CALLS {
+        if !self.called.insert((name.to_owned(), dot)) {
             return Ok(());
         }
         if dot == Type::Event {
             self.use_all();
         }
-        self.calls.push(call);
+        self.calls += 1;
         let variables = std::mem::replace(&mut self.variables, vec![("$".to_owned(), dot)]);
         let quote = std::mem::replace(&mut self.quote, false);
         let result = self.list(&mut body, dot);
         self.variables = variables;
         self.quote = quote;
-        self.calls.pop();
+        self.calls -= 1;
         result
     }
 
@@ -287,7 +309,7 @@ impl<'t> Checker<'t> {
                         self.used.insert(field.name);
                         Ok((field.ty, None))
                     }
-                    Some(field) if self.branches > 0 && self.calls.is_empty() => Ok((Type::Any, Some(field.name))),
+                    Some(field) if self.branches > 0 && self.calls == 0 => Ok((Type::Any, Some(field.name))),
                     _ => self.error(offset, format!("{kind} events have no field `.{name}`: expected one of {}", fields::list(kind))),
                 }
             }

@@ -15,8 +15,8 @@ const MAX_TEXT: usize = 16 << 20;
 /// Most rounds of all `range` loops, and calls of defined templates, for one event.
 const MAX_ROUNDS: u32 = 1_000_000;
 
-/// Deepest nesting of calls of defined templates.
-const MAX_CALLS: usize = 50;
+/// Deepest nesting of branches and calls of defined templates together: executing recurses.
+const MAX_NESTING: usize = 120;
 
 /// How a list of nodes ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ type Result<T> = std::result::Result<T, RenderError>;
 /// Appends the text of an event, given as its dot.
 pub(super) fn execute(parsed: &Parsed, dot: &Value, out: &mut String) -> Result<()> {
     let most = out.len().saturating_add(MAX_TEXT);
-    let mut run = Run { parsed, out, most, variables: vec![("$", dot.clone())], rounds: 0, calls: 0 };
+    let mut run = Run { parsed, out, most, variables: vec![("$", dot.clone())], rounds: 0, depth: 0 };
     run.list(&parsed.body, dot).map(|_| ())
 }
 
@@ -42,7 +42,7 @@ struct Run<'t, 'o> {
     /// Innermost last.
     variables: Vec<(&'t str, Value)>,
     rounds: u32,
-    calls: usize,
+    depth: usize,
 }
 
 fn fail<T>(reason: impl Into<String>) -> Result<T> {
@@ -60,13 +60,19 @@ impl<'t> Run<'t, '_> {
     }
 
     fn list(&mut self, nodes: &'t [Node], dot: &Value) -> Result<Flow> {
+        if self.depth >= MAX_NESTING {
+            return fail(format!("branches and templates are nested more than {MAX_NESTING} deep"));
+        }
+        self.depth += 1;
+        let mut flow = Flow::On;
         for node in nodes {
-            let flow = self.node(node, dot)?;
+            flow = self.node(node, dot)?;
             if flow != Flow::On {
-                return Ok(flow);
+                break;
             }
         }
-        Ok(Flow::On)
+        self.depth -= 1;
+        Ok(flow)
     }
 
     fn node(&mut self, node: &'t Node, dot: &Value) -> Result<Flow> {
@@ -108,15 +114,10 @@ impl<'t> Run<'t, '_> {
     fn call(&mut self, name: &str, dot: Value) -> Result<()> {
         let parsed = self.parsed;
         let Some(body) = parsed.defined.get(name) else { return fail(format!("template {name:?} not defined")) };
-        if self.calls >= MAX_CALLS {
-            return fail(format!("templates call each other more than {MAX_CALLS} deep"));
-        }
         self.round()?;
-        self.calls += 1;
         let outside = std::mem::replace(&mut self.variables, vec![("$", dot.clone())]);
         let result = self.list(body, &dot);
         self.variables = outside;
-        self.calls -= 1;
         result.map(|_| ())
     }
 
@@ -242,7 +243,7 @@ impl<'t> Run<'t, '_> {
             Kind::Nil => Value::Nil,
             Kind::Bool(value) => Value::Bool(*value),
             Kind::Int(value) => Value::Int(*value, IntType::Int),
-            Kind::Float(value) => Value::Float(*value),
+            Kind::Float(value) => Value::Float(*value, None),
             Kind::Text(text) => Value::Text(Arc::clone(text)),
             Kind::Function(name) => self.function(name, &[], dot, None)?,
             Kind::Variable(name) => match self.variables.iter().rev().find(|(known, _)| known == name) {

@@ -3,7 +3,7 @@
 use crate::EventKind;
 
 /// What is known of a value before there is an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Type {
     /// The event itself, the dot at the beginning.
     Event,

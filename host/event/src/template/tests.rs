@@ -9,7 +9,7 @@ fn options(quote: bool) -> TemplateOptions {
     TemplateOptions { zone: Zone::utc(), quote }
 }
 
-const LINE: &str = r#"{"kind":"feature","userKey":"u\"1;","creationDate":0,"key":"flag","variation":"A","value":{"a":[1,null,2.5]},"default":true,"version":"","source":"SERVER","metadata":{"n":12345678,"nothing":null,"text":"x"}}"#;
+const LINE: &str = r#"{"kind":"feature","userKey":"u\"1;","creationDate":0,"key":"flag","variation":"A","value":{"a":[1,null,2.5]},"default":true,"version":"","source":"SERVER","metadata":{"big":18446744073709551615,"n":12345678,"nothing":null,"text":"x"}}"#;
 
 fn feature(text: &str, quote: bool) -> Result<String, RenderError> {
     let template = Template::parse(text, EventKind::Feature, &options(quote)).unwrap();
@@ -89,7 +89,12 @@ fn what_depends_on_the_event_fails_that_event() {
 #[test]
 fn our_functions_write_json_and_csv() {
     for (text, quote, expected) in [
-        ("{{ json .Value }}|{{ .Metadata | json }}", false, r#"{"a":[1,null,2.5]}|{"n":12345678,"nothing":null,"text":"x"}"#),
+        (
+            "{{ json .Value }}|{{ .Metadata | json }}",
+            false,
+            r#"{"a":[1,null,2.5]}|{"big":18446744073709551615,"n":12345678,"nothing":null,"text":"x"}"#,
+        ),
+        ("{{ json .Metadata.big }} {{ .Metadata.big }}", false, "18446744073709551615 1.8446744073709552e+19"),
         ("{{ json .Metadata.none }} {{ json .UserKey }} {{ json .CreationDate }}", false, r#"null "u\"1;" 0"#),
         ("{{ csv .UserKey }};{{ csv .Default }};{{ csv .Metadata.none }}", false, r#""u""1;";"true";"<no value>""#),
         ("{{ .UserKey }};{{ .Metadata.n }};{{ $x := 1 }}{{ if .Default }}{{ .Key }}{{ end }}", true, r#""u""1;";"1.2345678e+07";"flag""#),
@@ -102,12 +107,23 @@ fn our_functions_write_json_and_csv() {
 fn a_template_cannot_stop_the_relay() {
     for (text, reason) in [
         ("{{ range 2000000 }}{{ end }}", "rounds"),
-        ("{{ define \"x\" }}{{ template \"x\" }}{{ end }}{{ template \"x\" }}", "call each other"),
+        ("{{ define \"x\" }}{{ template \"x\" }}{{ end }}{{ template \"x\" }}", "nested more than"),
         ("{{ range 20 }}{{ printf \"%1000000d\" 1 }}{{ end }}", "bytes of text"),
     ] {
         let error = feature(text, false).unwrap_err();
         assert!(error.reason.contains(reason), "{text}: {error}");
     }
+    let deep = format!(
+        "{{{{ define \"x\" }}}}{}{{{{ template \"x\" . }}}}{}{{{{ end }}}}{{{{ template \"x\" . }}}}",
+        "{{ if 1 }}".repeat(98),
+        "{{ end }}".repeat(98)
+    );
+    assert!(feature(&deep, false).unwrap_err().reason.contains("nested more than"));
+    // Each calls the next twice: 2^40 calls.
+    let define =
+        |n: usize| format!("{{{{ define \"{n}\" }}}}{{{{ template \"{}\" . }}}}{{{{ template \"{}\" . }}}}{{{{ end }}}}", n + 1, n + 1);
+    let doubling = (0..40).map(define).collect::<String>() + "{{ define \"40\" }}{{ end }}{{ template \"0\" . }}";
+    assert!(feature(&doubling, false).unwrap_err().reason.contains("rounds"));
     let deep = "{{ if 1 }}".repeat(101) + &"{{ end }}".repeat(101);
     assert!(Template::parse(&deep, EventKind::Feature, &options(false)).unwrap_err().message.contains("deep"));
     let deep = format!("{{{{ {}1{} }}}}", "(".repeat(5000), ")".repeat(5000));

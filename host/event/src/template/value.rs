@@ -16,7 +16,8 @@ pub(super) enum Value {
     Nil,
     Bool(bool),
     Int(i64, IntType),
-    Float(f64),
+    /// Of an integer that a float cannot hold, its digits, too: `json` gives them back.
+    Float(f64, Option<Arc<str>>),
     Text(Arc<str>),
     List(Arc<[Value]>),
     Map(Members),
@@ -65,7 +66,7 @@ impl Value {
             Value::Missing | Value::Nil | Value::NoMap => false,
             Value::Bool(value) => *value,
             Value::Int(value, _) => *value != 0,
-            Value::Float(value) => *value != 0.0,
+            Value::Float(value, _) => *value != 0.0,
             Value::Text(text) => !text.is_empty(),
             Value::List(items) => !items.is_empty(),
             Value::Map(members) => !members.is_empty(),
@@ -81,7 +82,7 @@ impl Value {
             Value::Int(_, IntType::Int) => "int",
             Value::Int(_, IntType::Int64) => "int64",
             Value::Int(_, IntType::Uint8) => "uint8",
-            Value::Float(_) => "float64",
+            Value::Float(..) => "float64",
             Value::Text(_) => "string",
             Value::List(_) => "[]interface {}",
             Value::Map(_) | Value::NoMap => "map[string]interface {}",
@@ -135,6 +136,9 @@ pub(super) fn value(json: &Json<'_>) -> Value {
     read(&mut Scanner::new(json.as_str().as_bytes()), Json::MAX_DEPTH).unwrap_or(Value::Nil)
 }
 
+/// Integers below this are floats without loss.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// Recurses at most `depth` deep; what is nested deeper is passed over.
 fn read(scanner: &mut Scanner<'_>, depth: usize) -> Result<Value, SyntaxError> {
     Ok(match scanner.value()? {
@@ -159,7 +163,12 @@ fn read(scanner: &mut Scanner<'_>, depth: usize) -> Result<Value, SyntaxError> {
             }
             Value::List(items.into())
         }
-        b'-' | b'0'..=b'9' => Value::Float(scanner.number()?.to_f64()),
+        b'-' | b'0'..=b'9' => {
+            let number = scanner.number()?;
+            let value = number.to_f64();
+            let exact = if number.integer && value.abs() >= EXACT { std::str::from_utf8(number.raw).ok().map(Arc::from) } else { None };
+            Value::Float(value, exact)
+        }
         _ => match scanner.word()? {
             Word::Null => Value::Nil,
             Word::True => Value::Bool(true),
@@ -173,7 +182,8 @@ pub(super) fn write_json(value: &Value, out: &mut Vec<u8>) {
     match value {
         Value::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
         Value::Int(value, _) => out.extend_from_slice(itoa::Buffer::new().format(*value).as_bytes()),
-        Value::Float(value) if value.is_finite() => write_float(*value, out),
+        Value::Float(_, Some(digits)) => out.extend_from_slice(digits.as_bytes()),
+        Value::Float(value, None) if value.is_finite() => write_float(*value, out),
         Value::Text(text) => write_string(text, out),
         Value::List(items) => {
             out.push(b'[');

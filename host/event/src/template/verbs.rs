@@ -16,7 +16,7 @@ pub(super) fn print_verb(value: &Value, verb: char, spec: &Spec, out: &mut Strin
             _ => bad_verb(value, verb, spec, out),
         },
         Value::Int(number, ty) => integer(value, *number, *ty, verb, spec, out),
-        Value::Float(number) => float(value, *number, verb, spec, out),
+        Value::Float(number, _) => float(value, *number, verb, spec, out),
         Value::Text(text) => string(value, text, verb, spec, out),
         Value::List(items) => {
             out.push_str(if spec.go_syntax { "[]interface {}{" } else { "[" });
