@@ -14,6 +14,7 @@ stages=()
 stage "format" cargo fmt --all --check
 stage "dependency rules" python3 scripts/check-dependencies.py
 stage "guests" build_guests
+stage "deployment tools" scripts/deploy-tools.sh
 stage "build" cargo build --workspace --all-targets --locked
 stage "tests" cargo test --workspace --locked --quiet
 stage "lints" cargo clippy --workspace --all-targets --locked --quiet -- -D warnings

@@ -3,4 +3,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod container;
+mod docs;
+mod helm;
 mod notify;
+mod sandbox;
+mod systemd;
+mod tools;

@@ -6,13 +6,19 @@
 mod batch;
 mod clock;
 pub mod collect;
+mod encoding;
 mod event;
 mod json;
 mod line;
 mod stream;
+mod template;
+mod zone;
 
 pub use batch::{BatchId, EventBatch, ObjectPlan};
 pub use clock::{Clock, SystemClock};
+pub use encoding::{Chunks, Codec, CodecError, Encoded, Encoding, Encodings, Format, RefusedEvent, SharedEncoding, batch_of};
 pub use event::{Event, FeatureEvent, LineError, TrackingEvent};
 pub use json::{Json, JsonError};
 pub use stream::{EventKind, StreamName};
+pub use template::{RenderError, Template, TemplateError, TemplateOptions};
+pub use zone::{Civil, Zone};

@@ -19,6 +19,7 @@ pub use flagpost_settings::{Node, Secret};
 pub use kind::{BuildContext, BuildFn, KindInfo, kinds};
 pub use outcome::{ExportError, ProbeError, RejectedEvent};
 pub use sink::{LineSink, StderrLines};
+pub use time::rfc3339;
 
 use std::time::Duration;
 

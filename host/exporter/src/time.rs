@@ -43,6 +43,11 @@ impl Civil {
     }
 }
 
+/// Unix seconds as RFC 3339, in UTC: `2021-04-09T12:15:47Z`.
+pub fn rfc3339(seconds: i64) -> String {
+    Civil::from_unix(seconds).rfc3339()
+}
+
 #[cfg(test)]
 mod tests {
     use super::Civil;

@@ -16,5 +16,6 @@ mod tls;
 
 pub use flagpost_delivery::{Policy, RetryPolicy, ShutdownReport, TaskStatus, Unsent, WhenFull};
 pub use flagpost_event::{Clock, Event, EventBatch, EventKind, FeatureEvent, Json, SystemClock, TrackingEvent};
-pub use flagpost_exporter::{ExportError, Exporter, Limits, RejectedEvent};
+pub use flagpost_exporter::{ExportError, Exporter, Limits, RejectedEvent, Secret};
 pub use relay::{CollectError, ExporterOptions, Relay, RelayBuilder, StartError};
+pub use tls::TlsError;

@@ -8,7 +8,9 @@ use flagpost_event::{Clock, SystemClock};
 pub(crate) struct Facts {
     pub(crate) resident_bytes: Option<u64>,
     pub(crate) cpu_seconds: Option<f64>,
+    pub(crate) virtual_bytes: Option<u64>,
     pub(crate) open_fds: Option<usize>,
+    pub(crate) max_fds: Option<u64>,
     /// Unix seconds of the first look.
     pub(crate) started: f64,
 }
@@ -18,7 +20,15 @@ const USER_HZ: f64 = 100.0;
 
 /// Reads them now.
 pub(crate) fn facts() -> Facts {
-    Facts { resident_bytes: kib_of("/proc/self/status", "VmRSS:"), cpu_seconds: cpu(), open_fds: fds(), started: mark_start() }
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    Facts {
+        resident_bytes: kib_of("/proc/self/status", "VmRSS:"),
+        cpu_seconds: cpu(),
+        virtual_bytes: kib_of("/proc/self/status", "VmSize:"),
+        open_fds: fds(),
+        max_fds: limit.current,
+        started: mark_start(),
+    }
 }
 
 /// When the process started; the first call decides.

@@ -2,8 +2,8 @@
 
 use crate::json::{RawNumber, Soft};
 
-use super::DropCause;
 use super::field::{Field, Fields, Name};
+use super::{DropCause, Rules};
 
 /// `source` of a feature event that names none.
 const DEFAULT_SOURCE: &[u8] = b"\"PROVIDER_CACHE\"";
@@ -53,14 +53,25 @@ pub(super) struct Encoded {
 pub(super) struct Encoder<'e, 'a> {
     pub(super) fields: &'e Fields<'a>,
     pub(super) containers: &'e [u8],
+    pub(super) rules: Rules,
 }
 
 impl Encoder<'_, '_> {
+    /// Whether it is a tracking event. Upstream looks at `kind`; but it also takes feature events whose `kind` says `tracking` (spelled `Kind`
+    /// by their sender), and exports them as what they are: with a variation, which no tracking event has.
+    #[inline]
+    pub(super) fn is_tracking(&self) -> bool {
+        match self.rules {
+            Rules::Clients => self.fields.tracking,
+            Rules::Final => self.fields.tracking && matches!(self.fields.get(Name::Variation), Field::Null),
+        }
+    }
+
     /// Appends a feature event's line. `meta`: the request's own, which replaces the event's metadata; empty erases it.
     ///
     /// After a refusal the output holds half a line.
     pub(super) fn feature(&self, meta: Option<&[u8]>, out: &mut Vec<u8>) -> Result<Encoded, Refusal> {
-        let date_cut = self.identity(whole_date, out)?;
+        let date_cut = self.identity(if self.rules == Rules::Final { integer_date } else { whole_date }, out)?;
         out.extend_from_slice(b",\"variation\":");
         self.text(Name::Variation, out)?;
         out.extend_from_slice(b",\"value\":");
@@ -73,6 +84,7 @@ impl Encoder<'_, '_> {
         self.text(Name::Version, out)?;
         out.extend_from_slice(b",\"source\":");
         match self.fields.get(Name::Source) {
+            _ if self.rules == Rules::Final => self.text(Name::Source, out)?,
             Field::Null => out.extend_from_slice(DEFAULT_SOURCE),
             Field::Text(text) if text.is_empty() => out.extend_from_slice(DEFAULT_SOURCE),
             _ => self.text(Name::Source, out)?,
@@ -122,7 +134,7 @@ impl Encoder<'_, '_> {
             },
             other => return Err(Refusal::wrong_type(Name::CreationDate, other, "a number or null")),
         };
-        let seconds = in_seconds(date);
+        let seconds = if self.rules == Rules::Final { date } else { in_seconds(date) };
         out.extend_from_slice(b",\"creationDate\":");
         out.extend_from_slice(itoa::Buffer::new().format(seconds).as_bytes());
         out.extend_from_slice(b",\"key\":");

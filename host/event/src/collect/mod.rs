@@ -14,7 +14,8 @@
 //! Knowingly different from upstream: integers of 64 bits stay exact; a number beyond a float's range drops its event (upstream refuses the
 //! request); of two spellings of one name in one event the same one wins always (upstream: at random).
 //!
-//! A body of `POST /v1/data/exported`, whose events are final, will be read by a second function beside [`decode`].
+//! A body of `POST /v1/data/exported` comes from upstream's `webhook` exporter: its events went through these rules once and are final. It is
+//! read by the same code with the rules switched off ([`decode_exported`]), so its limits are the same and its lines come out byte for byte.
 
 mod drops;
 mod encode;
@@ -60,5 +61,28 @@ pub fn decode(body: &[u8], limits: &CollectLimits) -> Result<Collected, CollectE
     if body.is_empty() {
         return Err(CollectError::NoEvents);
     }
-    request::Request::new(body, limits).read()
+    request::Request::new(body, limits, Rules::Clients).read()
+}
+
+/// Decodes the body of `POST /v1/data/exported`, already inflated: what upstream's `webhook` exporter sends, `{"meta":{…},"events":[…]}`.
+///
+/// The events are final: metadata, source and date stay as they are, and the body's `meta` is ignored. It always names the sender's host and
+/// would replace the metadata of every event.
+///
+/// # Errors
+/// As for [`decode`].
+pub fn decode_exported(body: &[u8], limits: &CollectLimits) -> Result<Collected, CollectError> {
+    if body.is_empty() {
+        return Err(CollectError::NoEvents);
+    }
+    request::Request::new(body, limits, Rules::Final).read()
+}
+
+/// What is done to events beyond reading them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rules {
+    /// Upstream's rules for what clients send.
+    Clients,
+    /// Nothing: they were applied before.
+    Final,
 }

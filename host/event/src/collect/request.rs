@@ -8,7 +8,7 @@ use crate::json::{Bounds, Fault, RawStr, Scanner, Soft, Word};
 use super::encode::{Encoder, finish};
 use super::error::ShapeError;
 use super::field::{Fields, Work};
-use super::{CollectError, CollectLimits, Collected, DropCause, Lines};
+use super::{CollectError, CollectLimits, Collected, DropCause, Lines, Rules};
 
 /// Go's names of the types that upstream decodes into.
 const BODY_TYPE: &str = "model.CollectEvalDataRequest";
@@ -21,6 +21,7 @@ const OPEN_AT_EVENT: usize = 2;
 /// A request while it is read.
 pub(super) struct Request<'a, 'l> {
     limits: &'l CollectLimits,
+    rules: Rules,
     scanner: Scanner<'a>,
     work: Work,
     /// The canonical text of `meta`, when there is one that is not null.
@@ -52,9 +53,10 @@ enum Encoded {
 }
 
 impl<'a, 'l> Request<'a, 'l> {
-    pub(super) fn new(body: &'a [u8], limits: &'l CollectLimits) -> Self {
+    pub(super) fn new(body: &'a [u8], limits: &'l CollectLimits, rules: Rules) -> Self {
         Request {
             limits,
+            rules,
             scanner: Scanner::new(body),
             work: Work::default(),
             meta: None,
@@ -89,7 +91,7 @@ impl<'a, 'l> Request<'a, 'l> {
         let mut first = true;
         while let Some(name) = self.scanner.member(first)? {
             first = false;
-            if is_named(&name, "meta") {
+            if is_named(&name, "meta") && self.rules == Rules::Clients {
                 self.read_meta()?;
             } else if is_named(&name, "events") {
                 match self.scanner.value()? {
@@ -167,12 +169,12 @@ impl<'a, 'l> Request<'a, 'l> {
     }
 
     fn encode(&mut self, index: usize, fields: &Fields<'a>) -> Result<(), CollectError> {
-        let encoder = Encoder { fields, containers: &self.work.containers };
+        let encoder = Encoder { fields, containers: &self.work.containers, rules: self.rules };
+        let is_tracking = encoder.is_tracking();
         let Collected { feature, tracking, dropped, normalised_dates, .. } = &mut self.collected;
-        let lines = if fields.tracking { &mut *tracking } else { &mut *feature };
+        let lines = if is_tracking { &mut *tracking } else { &mut *feature };
         let start = lines.bytes.len();
-        let result =
-            if fields.tracking { encoder.tracking(&mut lines.bytes) } else { encoder.feature(self.meta.as_deref(), &mut lines.bytes) };
+        let result = if is_tracking { encoder.tracking(&mut lines.bytes) } else { encoder.feature(self.meta.as_deref(), &mut lines.bytes) };
         match result {
             Ok(_) if lines.bytes.len() - start > self.limits.max_event_bytes => {
                 lines.bytes.truncate(start);
@@ -181,7 +183,7 @@ impl<'a, 'l> Request<'a, 'l> {
             Ok(encoded) => {
                 lines.count += 1;
                 *normalised_dates += u64::from(encoded.date_cut);
-                if !fields.tracking {
+                if !is_tracking {
                     self.written.push(FeatureLine { index, metadata_at: encoded.metadata_at });
                 }
             }

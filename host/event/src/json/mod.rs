@@ -10,6 +10,7 @@ mod tests;
 
 pub(crate) use canonical::{Bounds, Canonical};
 pub(crate) use error::{Fault, Soft, SyntaxError};
+pub(crate) use number::write_float;
 pub(crate) use scan::{RawNumber, Scanner, Word};
 pub(crate) use string::{RawStr, write_string};
 

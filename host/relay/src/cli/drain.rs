@@ -12,12 +12,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 use flagpost_delivery::{StateKind, TaskStatus};
+use flagpost_settings::Span;
 use flagpost_spool::LockError;
+use serde::Deserialize;
+use serde::de::value::StrDeserializer;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::run::Signals;
 use super::{chain, complain, load, say};
-use crate::config::{self, BufferType, Config, LogLevel};
+use crate::config::{BufferType, Config, LogLevel};
 use crate::{Relay, StartError, logging};
 
 /// How often is looked whether something is left.
@@ -27,7 +30,8 @@ const SAY_EVERY: Duration = Duration::from_secs(1);
 
 /// Reads `--timeout`; zero is no limit.
 pub(super) fn timeout(text: &str) -> Result<Duration, String> {
-    config::span(text)
+    let text: StrDeserializer<'_, serde::de::value::Error> = StrDeserializer::new(text);
+    Span::deserialize(text).map(|span| span.0).map_err(|error| error.to_string())
 }
 
 /// Drains the store that the configuration names.

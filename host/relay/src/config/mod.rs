@@ -39,9 +39,8 @@ mod random;
 mod tests;
 
 use std::path::Path;
-use std::time::Duration;
 
-use flagpost_settings::{Node, Problems, Span};
+use flagpost_settings::{Node, Problems};
 
 pub use file::BufferType;
 pub use flagpost_settings::{Place, Problem, Severity};
@@ -104,10 +103,4 @@ pub fn from_text(text: &str, format: Format, base: &Path, sources: &Sources) -> 
 /// The configuration of an empty file, whatever the environment says.
 pub fn defaults(sources: &Sources) -> Config {
     assemble::assemble(&Node::null(), Path::new("."), sources, &mut Problems::default())
-}
-
-/// A span of time as the file has it: `500ms`, `30s`, `5m`, `0`.
-pub(crate) fn span(text: &str) -> Result<Duration, String> {
-    let text = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(text);
-    <Span as serde::Deserialize>::deserialize(text).map(|span| span.0).map_err(|error| error.to_string())
 }

@@ -12,14 +12,16 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use super::visit::Visit;
+
 /// An answer's body.
 pub(crate) enum Reply {
     /// All of it at once.
     Full(Option<Bytes>),
-    /// As it comes from upstream.
-    Passed(Incoming),
+    /// As it comes from upstream. The visit ends with it.
+    Passed(Incoming, Box<Visit>),
     /// A stream without an end of its own, cut when the program ends.
-    Endless(Incoming, Pin<Box<WaitForCancellationFutureOwned>>),
+    Endless(Incoming, Pin<Box<WaitForCancellationFutureOwned>>, Box<Visit>),
 }
 
 impl Reply {
@@ -51,10 +53,10 @@ impl Body for Reply {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
             Reply::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Reply::Passed(incoming) => Pin::new(incoming).poll_frame(context),
-            Reply::Endless(incoming, end) => match end.as_mut().poll(context) {
+            Reply::Passed(incoming, visit) => tallied(Pin::new(incoming).poll_frame(context), visit),
+            Reply::Endless(incoming, end, visit) => match end.as_mut().poll(context) {
                 Poll::Ready(()) => Poll::Ready(None),
-                Poll::Pending => Pin::new(incoming).poll_frame(context),
+                Poll::Pending => tallied(Pin::new(incoming).poll_frame(context), visit),
             },
         }
     }
@@ -62,17 +64,27 @@ impl Body for Reply {
     fn is_end_stream(&self) -> bool {
         match self {
             Reply::Full(bytes) => bytes.is_none(),
-            Reply::Passed(incoming) | Reply::Endless(incoming, _) => incoming.is_end_stream(),
+            Reply::Passed(incoming, _) | Reply::Endless(incoming, ..) => incoming.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Reply::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Reply::Passed(incoming) => incoming.size_hint(),
+            Reply::Passed(incoming, _) => incoming.size_hint(),
             Reply::Endless(..) => SizeHint::default(),
         }
     }
+}
+
+type Polled = Poll<Option<Result<Frame<Bytes>, hyper::Error>>>;
+
+/// Counts what was sent.
+fn tallied(polled: Polled, visit: &mut Visit) -> Polled {
+    if let Poll::Ready(Some(Ok(frame))) = &polled {
+        visit.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+    }
+    polled
 }
 
 /// A request's body that was not read to its end.

@@ -1,4 +1,5 @@
-//! `POST /v1/data/collector`: upstream's observable behaviour (its handler, relay proxy v1.5x), with a durable log behind it.
+//! `POST /v1/data/collector`: upstream's observable behaviour (its handler, relay proxy v1.5x), with a durable log behind it. And `POST
+//! /v1/data/exported`, which takes what upstream's `webhook` exporter sends by the same rules.
 //!
 //! Exactly 200 with `{"ingestedContentCount":N}` once the events survive a crash: clients resend on anything else, most of them for
 //! ever, so one bad event never rejects its batch, and whatever is refused is refused before anything of it was taken.
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use flagpost_event::collect::{CollectError, Collected, decode};
+use flagpost_event::collect::{CollectError, Collected, decode, decode_exported};
 use flagpost_spool::AppendError;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
@@ -15,7 +16,10 @@ use http_body::Body;
 
 use super::body::{ReadError, Reply};
 use super::inflate::{Encoding, InflateError, inflate};
-use super::{Door, body};
+use super::keys::LookupError;
+use super::signature::{SignatureError, Signed};
+use super::{Door, auth, body};
+use crate::intake::Intake;
 
 /// Larger plain bodies are decoded off the threads that answer requests, in bytes.
 const BIG_BODY: usize = 256 << 10;
@@ -24,18 +28,46 @@ const BIG_COMPRESSED_BODY: usize = 4 << 10;
 /// What upstream's errors begin with.
 const PREFIX: &str = "collectEvalData: invalid input data";
 
+/// Which of the two routes takes the events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// `POST /v1/data/collector`: from clients.
+    Clients,
+    /// `POST /v1/data/exported`: from upstream's `webhook` exporter; its events are final.
+    Exporter,
+}
+
 /// Takes a request's events.
-pub(crate) async fn collect<B>(door: &Door, request: Request<B>) -> Response<Reply>
+pub(crate) async fn collect<B>(door: &Door, request: Request<B>, source: Source) -> Response<Reply>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let started = Instant::now();
-    let response = match taken(door, request).await {
-        Ok(count) => accepted(count),
+    let caller = {
+        let access = door.keys.now();
+        let headers = request.headers();
+        auth::user(&access, headers).map(|()| access.intake(auth::routing_key(headers)).cloned())
+    };
+    let stats = match &caller {
+        Ok(Ok(intake)) => intake.stats(),
+        Ok(Err(_)) | Err(_) => door.intakes.strangers(),
+    }
+    .clone();
+    let taken = match caller {
+        Ok(intake) => taken(door, request, source, intake).await,
+        Err(error) => Err(Refusal::Now(StatusCode::UNAUTHORIZED, error.to_string())),
+    };
+    let response = match taken {
+        Ok(count) => {
+            if source == Source::Clients {
+                stats.count_ingested(count);
+            }
+            accepted(count)
+        }
         Err(refusal) => refusal.into_response(),
     };
-    door.intake.stats().count_request(response.status().as_u16(), started.elapsed());
+    stats.count_request(response.status().as_u16(), started.elapsed());
     response
 }
 
@@ -44,7 +76,8 @@ fn accepted(count: u64) -> Response<Reply> {
     Reply::json(StatusCode::OK, format!("{{\"ingestedContentCount\":{count}}}\n"))
 }
 
-async fn taken<B>(door: &Door, request: Request<B>) -> Result<u64, Refusal>
+/// As upstream does, the flag set is asked for last: a body that is no request is refused for that whoever sends it.
+async fn taken<B>(door: &Door, request: Request<B>, source: Source, intake: Result<Arc<Intake>, LookupError>) -> Result<u64, Refusal>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -52,8 +85,14 @@ where
     if door.draining.is_cancelled() {
         return Err(Refusal::Later(StatusCode::SERVICE_UNAVAILABLE, "the relay is shutting down".to_owned(), Duration::from_secs(1)));
     }
-    door.intake.admit().map_err(|refused| Refusal::Later(StatusCode::TOO_MANY_REQUESTS, refused.message, refused.retry_after))?;
+    if let Ok(intake) = &intake {
+        intake.admit().map_err(|refused| Refusal::Later(StatusCode::TOO_MANY_REQUESTS, refused.message, refused.retry_after))?;
+    }
     let (head, body) = request.into_parts();
+    let signed = match &door.limits.webhook_secret {
+        Some(secret) if source == Source::Exporter => Some(Signed::of(secret.clone(), &head.headers)?),
+        _ => None,
+    };
     // Upstream looks at the length before the type: an empty body is an empty request, whatever it says it is.
     if body.is_end_stream() {
         return Err(CollectError::NoEvents.into());
@@ -63,20 +102,35 @@ where
         None => None,
         Some(value) => Encoding::named(value.as_bytes()).map_err(|why| Refusal::bad(format!("{PREFIX} code=415, message={why}")))?,
     };
-    let limits = Arc::clone(&door.limits);
-    let body = body::read(body, limits.max_body, limits.body_timeout).await.map_err(|error| Refusal::unread(error, &door.limits))?;
+    let body =
+        body::read(body, door.limits.max_body, door.limits.body_timeout).await.map_err(|error| Refusal::unread(error, &door.limits))?;
     let big = body.len() > if encoding.is_some() { BIG_COMPRESSED_BODY } else { BIG_BODY };
-    let decode = move || decoded(&body, encoding, &limits);
-    let collected = if big {
+    let (limits, max_inflated) = (door.limits.limits, door.limits.max_inflated);
+    let decode = move || {
+        if let Some(signed) = signed {
+            signed.check(&body)?;
+        }
+        let decode = match source {
+            Source::Clients => decode,
+            Source::Exporter => decode_exported,
+        };
+        match encoding {
+            None => Ok(decode(&body, &limits)?),
+            Some(encoding) => Ok(decode(&inflated(&body, encoding, max_inflated)?, &limits)?),
+        }
+    };
+    let collected: Result<Collected, Refusal> = if big {
         // A panic in there is a defect, and costs this request only.
         tokio::task::spawn_blocking(decode)
             .await
-            .map_err(|_| Refusal::Now(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error".to_owned()))??
+            .map_err(|_| Refusal::Now(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error".to_owned()))?
     } else {
-        decode()?
+        decode()
     };
+    let collected = collected?;
+    let intake = intake.map_err(|error| Refusal::bad(format!("error while getting flagset: {error}")))?;
     let count = collected.ingested;
-    door.intake.store(collected).await?;
+    intake.store(collected).await?;
     Ok(count)
 }
 
@@ -93,18 +147,13 @@ fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-fn decoded(body: &Bytes, encoding: Option<Encoding>, limits: &crate::config::Collector) -> Result<Collected, Refusal> {
-    let Some(encoding) = encoding else { return Ok(decode(body, &limits.limits)?) };
-    let inflated = inflate(encoding, body, limits.max_inflated).map_err(|error| match error {
+fn inflated(body: &Bytes, encoding: Encoding, max_inflated: usize) -> Result<Bytes, Refusal> {
+    inflate(encoding, body, max_inflated).map_err(|error| match error {
         InflateError::TooLarge => {
-            Refusal::large(format!("the inflated body is larger than {} bytes (`collector.maxInflated`)", limits.max_inflated))
+            Refusal::large(format!("the inflated body is larger than {max_inflated} bytes (`collector.maxInflated`)"))
         }
         InflateError::Broken(why) => Refusal::bad(format!("{PREFIX} code=400, message=the compressed body cannot be inflated: {why}")),
-    })?;
-    if inflated.is_empty() {
-        return Err(CollectError::NoEvents.into());
-    }
-    Ok(decode(&inflated, &limits.limits)?)
+    })
 }
 
 /// Why a request was not taken.
@@ -145,6 +194,12 @@ impl Refusal {
                 response
             }
         }
+    }
+}
+
+impl From<SignatureError> for Refusal {
+    fn from(error: SignatureError) -> Self {
+        Refusal::Now(StatusCode::UNAUTHORIZED, error.to_string())
     }
 }
 

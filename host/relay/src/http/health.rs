@@ -69,7 +69,7 @@ impl Health {
         if door.draining.is_cancelled() {
             return Reply::error(StatusCode::SERVICE_UNAVAILABLE, "the relay is shutting down");
         }
-        match door.intake.ready() {
+        match door.intakes.ready() {
             Ok(()) => Reply::json(StatusCode::OK, "{\"ready\":true}\n"),
             Err(why) => Reply::error(StatusCode::SERVICE_UNAVAILABLE, &why),
         }

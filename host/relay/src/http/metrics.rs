@@ -7,10 +7,10 @@ use flagpost_delivery::{Delivery, StateKind, TaskStatus};
 use flagpost_event::EventKind;
 use flagpost_plugin::{PluginStats, WasmExporter};
 use flagpost_spool::{EventLog, Identity, LogStats};
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -18,12 +18,14 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::snapshot::Snapshot;
-use super::{Proxy, Reply};
-use crate::intake::IntakeStats;
+use super::traffic::{self, Numbers, Traffic};
+use super::{Proxy, Reply, exposition};
+use crate::intake::{IntakeStats, Intakes};
 use crate::process;
+use crate::tls::Certificate;
 
-/// OpenMetrics text, which Prometheus reads.
-const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+const OPEN_METRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
 /// A plugin among the exporters.
 pub(crate) struct Plugin {
@@ -43,8 +45,10 @@ pub(crate) struct Sources {
     pub(crate) log_stats: Option<LogStats>,
     pub(crate) delivery: Option<Arc<Delivery>>,
     pub(crate) plugins: Arc<Plugins>,
-    /// Per flag set.
-    pub(crate) intakes: Vec<(String, Arc<IntakeStats>)>,
+    pub(crate) intakes: Arc<Intakes>,
+    pub(crate) traffic: Arc<Traffic>,
+    /// The certificate that is served, if any.
+    pub(crate) certificate: Option<Arc<Certificate>>,
     pub(crate) proxy: Option<Arc<Proxy>>,
 }
 
@@ -70,13 +74,15 @@ impl Metrics {
         Metrics { registry }
     }
 
-    /// The text of one scrape.
-    pub(crate) fn answer(&self) -> Response<Reply> {
+    /// The text of one scrape, in the form that is asked for.
+    pub(crate) fn answer(&self, asked: &HeaderMap) -> Response<Reply> {
         let mut body = String::new();
         match text::encode(&mut body, &self.registry) {
             Ok(()) => {
+                let (body, kind) =
+                    if exposition::wants_open_metrics(asked) { (body, OPEN_METRICS) } else { (exposition::plain(&body), PLAIN) };
                 let mut response = Reply::json(StatusCode::OK, body);
-                response.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE);
+                response.headers_mut().insert(header::CONTENT_TYPE, kind);
                 response
             }
             Err(error) => Reply::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
@@ -104,12 +110,23 @@ impl Families<'_> {
         let mut family = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
         samples.into_iter().try_for_each(|(labels, histogram)| histogram.encode(family.encode_family(&labels)?))
     }
+
+    /// One of the histograms in each of these numbers.
+    fn spreads<T>(&mut self, name: &str, help: &str, all: &[(Labels, T)], of: impl Fn(&T) -> (f64, Vec<(f64, u64)>)) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        all.iter().try_for_each(|(labels, numbers)| {
+            let (sum, buckets) = of(numbers);
+            let count = buckets.iter().map(|(_, count)| count).sum();
+            family.encode_family(labels)?.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+        })
+    }
 }
 
 impl Collector for Sources {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut families = Families(encoder);
         self.program(&mut families)?;
+        self.requests(&mut families)?;
         self.collector(&mut families)?;
         self.spool(&mut families)?;
         self.exporters(&mut families)?;
@@ -119,8 +136,12 @@ impl Collector for Sources {
 
 impl Sources {
     fn program(&self, families: &mut Families<'_>) -> fmt::Result {
-        let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
-        families.gauges("flagpost_build_info", "The program that answers", [(version, 1.0)])?;
+        let version = || ("version", env!("CARGO_PKG_VERSION").to_owned());
+        families.gauges("flagpost_build_info", "The program that answers", [(vec![version()], 1.0)])?;
+        // Upstream's has labels of a Go build, too; those that mean nothing here are left out.
+        let machine = [("goarch", std::env::consts::ARCH), ("goos", std::env::consts::OS)].map(|(name, value)| (name, value.to_owned()));
+        let build = [vec![version()], machine.to_vec()].concat();
+        families.gauges("gofeatureflag_build_info", "The program that answers", [(build, 1.0)])?;
         let facts = process::facts();
         families.gauges("process_resident_memory_bytes", "Resident memory", facts.resident_bytes.map(|bytes| (vec![], bytes as f64)))?;
         let mut cpu = families.0.encode_descriptor("process_cpu_seconds", "User and system time spent", None, MetricType::Counter)?;
@@ -128,28 +149,60 @@ impl Sources {
             ConstCounter::new(seconds).encode(cpu.encode_family(&Labels::new())?)?;
         }
         families.gauges("process_open_fds", "Open file descriptors", facts.open_fds.map(|fds| (vec![], fds as f64)))?;
+        families.gauges("process_max_fds", "Most file descriptors that may be open", facts.max_fds.map(|fds| (vec![], fds as f64)))?;
+        let virtual_bytes = facts.virtual_bytes.map(|bytes| (vec![], bytes as f64));
+        families.gauges("process_virtual_memory_bytes", "Virtual memory", virtual_bytes)?;
         families.gauges("process_start_time_seconds", "When the program started, Unix seconds", [(vec![], facts.started)])?;
+        if let Some(certificate) = &self.certificate {
+            let bad = if certificate.is_stale() { 1.0 } else { 0.0 };
+            let help = "1 while server.tls.cert and server.tls.key cannot be used and an older pair is served";
+            families.gauges("flagpost_tls_certificate_stale", help, [(vec![], bad)])?;
+            let help = "Pairs of certificate and key that were taken after the first";
+            families.counters("flagpost_tls_reloads", help, [(vec![], certificate.reloads())])?;
+        }
         let Some(proxy) = &self.proxy else { return Ok(()) };
         let (passed, failed) = proxy.counts();
         families.counters("flagpost_upstream_requests", "Requests that the relay behind upstream.url answered", [(vec![], passed)])?;
         families.counters("flagpost_upstream_failures", "Requests that could not be passed on (502)", [(vec![], failed)])
     }
 
+    /// Upstream's names, so that its dashboards go on.
+    fn requests(&self, families: &mut Families<'_>) -> fmt::Result {
+        let ingested = self.intakes.iter().map(|intake| intake.stats().ingested()).sum();
+        families.counters("gofeatureflag_collect_eval_data", "Counter events for data collector.", [(vec![], ingested)])?;
+        let all: Vec<(Labels, Numbers)> =
+            self.traffic.all().into_iter().map(|(labels, numbers)| (request_labels(&labels), numbers)).collect();
+        let help = "How many HTTP requests processed, partitioned by status code and HTTP method.";
+        families.counters("gofeatureflag_requests", help, all.iter().map(|(labels, numbers)| (labels.clone(), numbers.count)))?;
+        let seconds = |numbers: &Numbers| (numbers.seconds.sum, numbers.seconds.buckets(numbers.count, &traffic::SECONDS));
+        let sent = |numbers: &Numbers| (numbers.response_bytes.sum, numbers.response_bytes.buckets(numbers.count, &traffic::BYTES));
+        let taken = |numbers: &Numbers| (numbers.request_bytes.sum, numbers.request_bytes.buckets(numbers.count, &traffic::BYTES));
+        families.spreads("gofeatureflag_request_duration_seconds", "The HTTP request latencies in seconds.", &all, seconds)?;
+        families.spreads("gofeatureflag_response_size_bytes", "The HTTP response sizes in bytes.", &all, sent)?;
+        families.spreads("gofeatureflag_request_size_bytes", "The HTTP request sizes in bytes.", &all, taken)
+    }
+
     fn collector(&self, families: &mut Families<'_>) -> fmt::Result {
-        let of = |flag_set: &String, more: Vec<(&'static str, String)>| [vec![("flag_set", flag_set.clone())], more].concat();
-        let events = self.intakes.iter().flat_map(|(flag_set, stats)| {
-            EventKind::ALL.map(|kind| (of(flag_set, vec![("event_type", kind.as_str().to_owned())]), stats.taken(kind)))
+        let of = |flag_set: &str, more: Vec<(&'static str, String)>| [vec![("flag_set", flag_set.to_owned())], more].concat();
+        let events = self.intakes.iter().flat_map(|intake| {
+            let labels = move |kind: EventKind| of(intake.flag_set(), vec![("event_type", kind.as_str().to_owned())]);
+            EventKind::ALL.map(|kind| (labels(kind), intake.stats().taken(kind)))
         });
         families.counters("flagpost_collector_events", "Events that were stored", events)?;
-        let dropped = self.intakes.iter().flat_map(|(flag_set, stats)| {
-            stats.dropped().map(move |(reason, count)| (of(flag_set, vec![("reason", reason.to_owned())]), count))
+        let dropped = self.intakes.iter().flat_map(|intake| {
+            let labels = move |reason: &str| of(intake.flag_set(), vec![("reason", reason.to_owned())]);
+            intake.stats().dropped().map(move |(reason, count)| (labels(reason), count))
         });
         families.counters("flagpost_collector_dropped", "Events that were answered with 200 and not stored", dropped)?;
-        let requests = self.intakes.iter().flat_map(|(flag_set, stats)| {
+        // Requests without a good key belong to no flag set.
+        let strangers = (!self.intakes.strangers().requests().is_empty()).then_some(("", self.intakes.strangers()));
+        let all: Vec<(&str, &Arc<IntakeStats>)> =
+            self.intakes.iter().map(|intake| (intake.flag_set(), intake.stats())).chain(strangers).collect();
+        let requests = all.iter().flat_map(|(flag_set, stats)| {
             stats.requests().into_iter().map(move |(status, count)| (of(flag_set, vec![("code", status.to_string())]), count))
         });
         families.counters("flagpost_collector_requests", "Requests to the collector by status", requests)?;
-        let seconds = self.intakes.iter().map(|(flag_set, stats)| (of(flag_set, vec![]), &stats.request_seconds));
+        let seconds = all.iter().map(|(flag_set, stats)| (of(flag_set, vec![]), &stats.request_seconds));
         families.histograms("flagpost_collector_request_seconds", "From a request's head to its answer", seconds)
     }
 
@@ -219,6 +272,16 @@ impl Sources {
         }
         Ok(())
     }
+}
+
+/// Upstream's labels, in its order.
+fn request_labels(labels: &traffic::Labels) -> Labels {
+    vec![
+        ("code", labels.code.to_string()),
+        ("method", labels.method.to_owned()),
+        ("host", labels.host.to_string()),
+        ("url", labels.url.to_owned()),
+    ]
 }
 
 /// A task's labels. `event_type` tells the two tasks of `eventType: all` apart.

@@ -1,21 +1,37 @@
 //! The HTTP surface: the collector, health and metrics, and everything else passed through.
 //!
 //! At one event per request the price of a request is the price of an event, so the way to the collector is short: no middleware, no
-//! spans, one look at method and path, a body that is used where it arrived.
+//! spans, one look at method and path, a body that is used where it arrived, numbers that are found without hashing.
+//!
+//! The order is upstream's: a browser's question first, then the key, then the route. Requests that are passed on are let through as they are:
+//! the relay behind asks for its own keys, and a second check here could only disagree with it.
 
+mod access_log;
+mod auth;
 mod body;
 mod collector;
+mod exposition;
 mod health;
 mod inflate;
+mod info;
+mod keys;
 mod metrics;
+mod openapi;
 #[cfg(test)]
 mod passing;
 mod proxy;
+mod route;
 mod server;
+mod signature;
 mod snapshot;
+mod socket;
+#[cfg(test)]
+mod surface;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod upgrade;
+mod visit;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -28,21 +44,35 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use body::Reply;
 pub(crate) use health::Health;
+pub(crate) use info::Info;
+pub(crate) use keys::{Access, Keys};
 pub(crate) use metrics::{Metrics, Plugin, Plugins, Sources as MetricSources};
 pub(crate) use proxy::Proxy;
-pub(crate) use server::Server;
+pub(crate) use server::{Listen, Server};
+pub(crate) use traffic::Traffic;
+pub(crate) use visit::{Visitor, Visits};
+
+use auth::AuthError;
+use collector::Source;
+use route::{Guard, Route};
 
 use crate::config::Collector;
-use crate::intake::Intake;
+use crate::intake::Intakes;
 
 /// Everything a request can need.
 pub(crate) struct Door {
-    pub(crate) intake: Arc<Intake>,
-    pub(crate) limits: Arc<Collector>,
+    /// Who may come in, and whose events they send.
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) intakes: Arc<Intakes>,
+    pub(crate) limits: Collector,
     pub(crate) health: Health,
+    pub(crate) info: Info,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) visits: Arc<Visits>,
     /// Where other requests go; `None`: nowhere.
     pub(crate) proxy: Option<Arc<Proxy>>,
+    /// Whether health, info and metrics are served at `server.monitoringPort` and not beside the collector.
+    pub(crate) monitoring_apart: bool,
     /// The program is ending: readiness says so, and streams are cut.
     pub(crate) draining: CancellationToken,
 }
@@ -53,70 +83,91 @@ impl fmt::Debug for Door {
     }
 }
 
-/// Upstream's routes that are served by whoever evaluates (its `docs`, relay proxy v1.5x), as prefixes: never a 404, since clients take
-/// one for a missing flag and fall to their defaults in silence.
-const ELSEWHERE: &[&str] = &["/v1/", "/ofrep/", "/openfeature/", "/admin/", "/stream/", "/ws/", "/info", "/swagger", "/debug/"];
+/// Which routes a listener has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The collector and whatever is not served elsewhere.
+    Main,
+    /// `server.monitoringPort`.
+    Monitoring,
+}
 
 impl Door {
     /// Answers one request.
-    pub(crate) async fn answer<B>(&self, request: Request<B>, peer: Option<std::net::IpAddr>) -> Result<Response<Reply>, Infallible>
+    pub(crate) async fn answer<B>(&self, request: Request<B>, visitor: &Arc<Visitor>, side: Side) -> Result<Response<Reply>, Infallible>
     where
         B: Body<Data = bytes::Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let path = request.uri().path();
-        if path == "/v1/data/collector" && request.method() == Method::POST {
-            return Ok(with_cors(request.headers().get(header::ORIGIN).is_some(), collector::collect(self, request).await));
+        let route = Route::of(request.uri().path());
+        let visit = self.visits.begin(&request, visitor, route, side == Side::Main);
+        if let (Some(proxy), Side::Main) = (&self.proxy, side)
+            && !route.is_ours()
+        {
+            return Ok(proxy.pass(request, visitor, visit, &self.draining).await);
         }
-        let get = matches!(*request.method(), Method::GET | Method::HEAD);
-        let response = match path {
-            "/v1/data/collector" if request.method() == Method::OPTIONS => return Ok(preflight(request.headers())),
-            "/health" if get => health::initialized(),
-            "/health/live" if get => health::live(),
-            "/health/ready" if get => self.health.ready(self),
-            "/health/exporters" if get => self.health.exporters(),
-            "/metrics" if get => self.metrics.answer(),
-            "/v1/data/collector" => Reply::error(StatusCode::NOT_FOUND, "Not Found"),
-            "/health" | "/health/live" | "/health/ready" | "/health/exporters" | "/metrics" => {
-                let mut response = Reply::error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
-                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-                response
-            }
-            "/v1/data/exported" => Reply::error(StatusCode::NOT_IMPLEMENTED, "POST /v1/data/exported is not served yet"),
-            _ => match &self.proxy {
-                Some(proxy) => return Ok(proxy.pass(request, peer, &self.draining).await),
-                None if ELSEWHERE.iter().any(|prefix| path.starts_with(prefix)) => Reply::error(StatusCode::NOT_IMPLEMENTED, NO_EVALUATION),
-                None => Reply::error(StatusCode::NOT_FOUND, "Not Found"),
-            },
+        if request.method() == Method::OPTIONS {
+            return Ok(visit.preflight(request.headers()));
+        }
+        let is_here = match side {
+            Side::Main => !(self.monitoring_apart && route.is_monitoring()),
+            Side::Monitoring => route.is_monitoring(),
         };
-        Ok(response)
+        let response = if is_here { self.serve(route, request).await } else { not_found() };
+        Ok(visit.answer(response))
     }
+
+    async fn serve<B>(&self, route: Route, request: Request<B>) -> Response<Reply>
+    where
+        B: Body<Data = bytes::Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let post = request.method() == Method::POST;
+        match route {
+            Route::Collector if post => collector::collect(self, request, Source::Clients).await,
+            Route::Exported if post => collector::collect(self, request, Source::Exporter).await,
+            Route::Collector | Route::Exported => self.refused(Guard::User, &request).unwrap_or_else(not_found),
+            Route::Admin => self.refused(Guard::Admin, &request).unwrap_or_else(not_found),
+            Route::Elsewhere(elsewhere) => {
+                self.refused(elsewhere.guard, &request).unwrap_or_else(|| Reply::error(StatusCode::NOT_IMPLEMENTED, NO_EVALUATION))
+            }
+            Route::Unknown => not_found(),
+            _ if !matches!(*request.method(), Method::GET | Method::HEAD) => method_not_allowed(route),
+            Route::Health => health::initialized(),
+            Route::Live => health::live(),
+            Route::Ready => self.health.ready(self),
+            Route::Exporters => self.health.exporters(),
+            Route::Info => self.info.answer(self.proxy.as_deref()).await,
+            Route::Metrics => self.metrics.answer(request.headers()),
+            Route::OpenApi => openapi::answer(),
+        }
+    }
+
+    /// The 401 of a request that does not come in.
+    fn refused<B>(&self, guard: Guard, request: &Request<B>) -> Option<Response<Reply>> {
+        let access = self.keys.now();
+        let checked: Result<(), AuthError> = match guard {
+            Guard::None => Ok(()),
+            Guard::User => auth::user(&access, request.headers()),
+            Guard::Admin => auth::admin(&access, request.headers()),
+            Guard::Stream => auth::stream(&access, request.uri().query()),
+        };
+        checked.err().map(|error| Reply::error(StatusCode::UNAUTHORIZED, &error.to_string()))
+    }
+}
+
+fn not_found() -> Response<Reply> {
+    Reply::error(StatusCode::NOT_FOUND, "Not Found")
+}
+
+fn method_not_allowed(route: Route) -> Response<Reply> {
+    let mut response = Reply::error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+    if let Some(allow) = route.allow() {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    }
+    response
 }
 
 /// Said for everything that needs an evaluating relay.
 const NO_EVALUATION: &str = "this relay does not evaluate flags itself yet: set `upstream.url` to a relay that evaluates, or \
                              `evaluation: none` to only collect and export events";
-
-/// Browsers send events, too: upstream answers every origin.
-fn with_cors(has_origin: bool, mut response: Response<Reply>) -> Response<Reply> {
-    if has_origin {
-        let headers = response.headers_mut();
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        headers.insert(header::VARY, HeaderValue::from_static("Origin"));
-    }
-    response
-}
-
-/// A browser's question before its request: upstream's answer.
-fn preflight(asked: &http::HeaderMap) -> Response<Reply> {
-    let mut response = Response::new(Reply::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET,HEAD,PUT,PATCH,POST,DELETE"));
-    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
-    if let Some(wanted) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
-    }
-    response
-}

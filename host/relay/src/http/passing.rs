@@ -25,7 +25,11 @@ async fn front(upstream: &str) -> (Server, Arc<Proxy>, CancellationToken) {
     let proxy = Arc::new(Proxy::new(upstream));
     let (door, _log) = door_with(1 << 20, Some(proxy.clone()), |_| {});
     let draining = door.draining.clone();
-    (Server::start("127.0.0.1", 0, Arc::new(door), &Handle::current()).await.unwrap(), proxy, draining)
+    (
+        Server::start(Listen::Tcp("127.0.0.1".to_owned(), 0, None), Side::Main, Arc::new(door), &Handle::current()).await.unwrap(),
+        proxy,
+        draining,
+    )
 }
 
 async fn client(address: SocketAddr) -> SendRequest<Full<Bytes>> {
@@ -66,7 +70,7 @@ async fn echo() -> String {
 #[tokio::test]
 async fn a_request_and_its_answer_are_passed_unchanged() {
     let (server, proxy, _draining) = front(&echo().await).await;
-    let mut client = client(server.address()).await;
+    let mut client = client(server.address().unwrap()).await;
     let request = Request::post("/v1/feature/x/eval?a=1").body(Full::new(Bytes::from_static(b"{}"))).unwrap();
     let response = client.send_request(request).await.unwrap();
     assert_eq!(response.status(), 203);
@@ -82,7 +86,7 @@ async fn an_upstream_that_is_not_there_is_a_502_and_a_counter() {
     let unused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let (server, proxy, _draining) = front(&format!("http://{unused}")).await;
     let response =
-        client(server.address()).await.send_request(Request::get("/v1/flag/change").body(Full::default()).unwrap()).await.unwrap();
+        client(server.address().unwrap()).await.send_request(Request::get("/v1/flag/change").body(Full::default()).unwrap()).await.unwrap();
     assert_eq!(response.status(), 502);
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, "{\"message\":\"the relay behind `upstream.url` did not answer\"}\n");
@@ -108,7 +112,7 @@ async fn an_event_stream_is_passed_frame_by_frame_and_cut_at_the_end() {
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await
     });
     let (server, _proxy, draining) = front(&upstream).await;
-    let mut client = client(server.address()).await;
+    let mut client = client(server.address().unwrap()).await;
     let mut body =
         client.send_request(Request::get("/stream/v1/sse/flag/change").body(Full::default()).unwrap()).await.unwrap().into_body();
     // Each frame arrives before the next one is sent.
@@ -148,7 +152,7 @@ async fn an_upgraded_connection_carries_bytes_both_ways() {
         stream.write_all(&said).await.unwrap();
     });
     let (server, _proxy, _draining) = front(&upstream).await;
-    let mut client = client(server.address()).await;
+    let mut client = client(server.address().unwrap()).await;
     let request = Request::get("/ws/v1/flag/change?apiKey=k")
         .header("connection", "Upgrade")
         .header("upgrade", "websocket")
@@ -171,10 +175,11 @@ async fn an_upgraded_connection_carries_bytes_both_ways() {
 #[tokio::test]
 async fn a_connection_that_comes_while_the_program_ends_gets_its_answer() {
     let (server, _proxy, draining) = front("http://127.0.0.1:1").await;
-    let mut before = client(server.address()).await;
+    let mut before = client(server.address().unwrap()).await;
     assert_eq!(before.send_request(Request::get("/health/ready").body(Full::default()).unwrap()).await.unwrap().status(), 200);
     draining.cancel();
     assert!(server.finish(Duration::from_secs(30)).await, "an idle connection is closed");
-    let response = client(server.address()).await.send_request(Request::get("/health/ready").body(Full::default()).unwrap()).await.unwrap();
+    let response =
+        client(server.address().unwrap()).await.send_request(Request::get("/health/ready").body(Full::default()).unwrap()).await.unwrap();
     assert_eq!(response.status(), 503);
 }

@@ -15,14 +15,15 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
-use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio_util::sync::CancellationToken;
 
+use super::visit::{Visit, Visitor, X_REQUEST_ID};
 use super::{Reply, upgrade};
 use crate::config::Upstream;
 
@@ -44,6 +45,8 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// An idle connection to upstream is closed after this time: before a load balancer between closes it in silence (60 s is usual).
 const IDLE: Duration = Duration::from_secs(50);
+/// An `/info` has a line per flag set; this is thousands.
+const MAX_INFO: usize = 1 << 20;
 /// Log lines about failures come at most this often.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -84,13 +87,19 @@ impl Proxy {
     }
 
     /// Passes a request on and its answer back.
-    pub(crate) async fn pass<B>(&self, mut request: Request<B>, peer: Option<IpAddr>, draining: &CancellationToken) -> Response<Reply>
+    pub(crate) async fn pass<B>(
+        &self,
+        mut request: Request<B>,
+        visitor: &Visitor,
+        visit: Visit,
+        draining: &CancellationToken,
+    ) -> Response<Reply>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let Ok(uri) = self.target(request.uri()) else {
-            return Reply::error(StatusCode::BAD_REQUEST, "the request's path cannot be passed on");
+            return visit.answer(Reply::error(StatusCode::BAD_REQUEST, "the request's path cannot be passed on"));
         };
         let wanted = upgrade::wanted(request.headers());
         let client_side = wanted.as_ref().map(|_| hyper::upgrade::on(&mut request));
@@ -99,7 +108,8 @@ impl Proxy {
         *outgoing.method_mut() = head.method;
         *outgoing.uri_mut() = uri;
         *outgoing.headers_mut() = head.headers;
-        forward_headers(outgoing.headers_mut(), peer);
+        forward_headers(outgoing.headers_mut(), visitor.peer, visitor.secure);
+        outgoing.headers_mut().insert(X_REQUEST_ID, visit.id.clone());
         if let Some(protocol) = wanted {
             upgrade::ask(outgoing.headers_mut(), protocol);
         }
@@ -107,22 +117,28 @@ impl Proxy {
             Ok(mut response) => {
                 self.passed.fetch_add(1, Ordering::Relaxed);
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                    return upgrade::switch(client_side, &mut response, draining.clone());
+                    return visit.switched(upgrade::switch(client_side, &mut response, draining.clone()));
                 }
                 strip(response.headers_mut());
                 let endless =
                     response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-                response.map(|body| match endless {
-                    true => Reply::Endless(body, Box::pin(draining.clone().cancelled_owned())),
-                    false => Reply::Passed(body),
-                })
+                visit.pass(response, endless.then(|| draining.clone()))
             }
             Err(error) => {
                 self.failed.fetch_add(1, Ordering::Relaxed);
                 self.say(&error);
-                Reply::error(StatusCode::BAD_GATEWAY, "the relay behind `upstream.url` did not answer")
+                visit.answer(Reply::error(StatusCode::BAD_GATEWAY, "the relay behind `upstream.url` did not answer"))
             }
         }
+    }
+
+    /// What the relay behind says about itself at `/info`; `None`: nothing that could be shown.
+    pub(crate) async fn info(&self) -> Option<serde_json::Map<String, serde_json::Value>> {
+        let mut request = Request::new(Empty::new().map_err(Into::into).boxed_unsync());
+        *request.uri_mut() = self.target(&Uri::from_static("/info")).ok()?;
+        let response = self.client.request(request).await.ok().filter(|response| response.status().is_success())?;
+        let body = Limited::new(response.into_body(), MAX_INFO).collect().await.ok()?.to_bytes();
+        serde_json::from_slice(&body).ok()
     }
 
     fn target(&self, uri: &Uri) -> Result<Uri, http::Error> {
@@ -161,12 +177,12 @@ fn strip(headers: &mut HeaderMap) {
     }
 }
 
-fn forward_headers(headers: &mut HeaderMap, peer: Option<IpAddr>) {
+fn forward_headers(headers: &mut HeaderMap, peer: Option<IpAddr>, secure: bool) {
     strip(headers);
     if let Some(host) = headers.remove(header::HOST) {
         headers.entry(X_FORWARDED_HOST).or_insert(host);
     }
-    headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+    headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(if secure { "https" } else { "http" }));
     if let Some(peer) = peer {
         let mut chain: Vec<u8> = Vec::new();
         for value in headers.get_all(X_FORWARDED_FOR) {
@@ -218,7 +234,7 @@ mod tests {
         ] {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        forward_headers(&mut headers, Some("10.0.0.2".parse().unwrap()));
+        forward_headers(&mut headers, Some("10.0.0.2".parse().unwrap()), true);
         let mut left: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         left.sort();
         let expected = [
@@ -226,7 +242,7 @@ mod tests {
             "x-api-key: k",
             "x-forwarded-for: 10.0.0.1, 10.0.0.2",
             "x-forwarded-host: flagpost:1031",
-            "x-forwarded-proto: http",
+            "x-forwarded-proto: https",
         ];
         assert_eq!(left, expected);
     }

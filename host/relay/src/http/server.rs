@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,46 +13,76 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::Door;
+use super::socket::{self, SocketFile};
+use super::{Door, Side, Visitor};
 use crate::relay::StartError;
+
+/// Where to listen.
+pub(crate) enum Listen {
+    /// A host and port; with what to accept connections, if they are TLS.
+    Tcp(String, u16, Option<TlsAcceptor>),
+    /// A unix socket.
+    Unix(PathBuf),
+}
 
 /// A listening server. Dropped, it listens no more.
 #[derive(Debug)]
 pub(crate) struct Server {
-    address: SocketAddr,
+    /// `None`: a unix socket.
+    address: Option<SocketAddr>,
     /// The connections that were there before the end began.
     connections: TaskTracker,
+    _file: Option<SocketFile>,
     _listening: DropGuard,
+}
+
+enum Listener {
+    Tcp(TcpListener, Option<TlsAcceptor>),
+    Unix(UnixListener),
+}
+
+/// A connection, before anything was read from it.
+enum Stream {
+    Tcp(TcpStream, IpAddr),
+    Tls(TcpStream, IpAddr, TlsAcceptor),
+    Unix(UnixStream),
 }
 
 /// A pause after the system refused a connection, so that a full file table does not become a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// A handshake is two round trips; a client that needs longer than this is none.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
 impl Server {
     /// Listens, and serves on `runtime`.
-    pub(crate) async fn start(host: &str, port: u16, door: Arc<Door>, runtime: &Handle) -> Result<Server, StartError> {
-        let failed = |source| StartError::Listen { address: format!("{host}:{port}"), source };
-        let place = (host.trim_matches(['[', ']']).to_owned(), port);
+    pub(crate) async fn start(listen: Listen, side: Side, door: Arc<Door>, runtime: &Handle) -> Result<Server, StartError> {
+        let address = match &listen {
+            Listen::Tcp(host, port, _) => format!("{host}:{port}"),
+            Listen::Unix(path) => path.display().to_string(),
+        };
         // The listener belongs to the runtime that polls it.
-        let bound = runtime.spawn(async move {
-            let listener = TcpListener::bind((place.0.as_str(), place.1)).await?;
-            Ok((listener.local_addr()?, listener))
-        });
-        let bound: io::Result<(SocketAddr, TcpListener)> = bound.await.unwrap_or_else(|error| Err(io::Error::other(error)));
-        let (address, listener) = bound.map_err(failed)?;
+        let bound = runtime.spawn(bind(listen)).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        let (listener, file) = bound.map_err(|source| StartError::Listen { address, source })?;
+        let address = match &listener {
+            Listener::Tcp(listener, _) => listener.local_addr().ok(),
+            Listener::Unix(_) => None,
+        };
         let (connections, listening) = (TaskTracker::new(), CancellationToken::new());
-        runtime.spawn(listening.clone().run_until_cancelled_owned(serve(listener, door, connections.clone())));
-        Ok(Server { address, connections, _listening: listening.drop_guard() })
+        runtime.spawn(listening.clone().run_until_cancelled_owned(serve(listener, side, door, connections.clone())));
+        Ok(Server { address, connections, _file: file, _listening: listening.drop_guard() })
     }
 
-    /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// Where it listens, if that is a port.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 
@@ -62,13 +93,41 @@ impl Server {
     }
 }
 
-async fn serve(listener: TcpListener, door: Arc<Door>, connections: TaskTracker) {
+async fn bind(listen: Listen) -> io::Result<(Listener, Option<SocketFile>)> {
+    match listen {
+        Listen::Tcp(host, port, tls) => {
+            let listener = TcpListener::bind((host.trim_matches(['[', ']']), port)).await?;
+            Ok((Listener::Tcp(listener, tls), None))
+        }
+        Listen::Unix(path) => {
+            let (listener, file) = socket::bind(&path)?;
+            Ok((Listener::Unix(listener), Some(file)))
+        }
+    }
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Listener::Tcp(listener, tls) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok(match tls {
+                    Some(tls) => Stream::Tls(stream, peer.ip(), tls.clone()),
+                    None => Stream::Tcp(stream, peer.ip()),
+                })
+            }
+            Listener::Unix(listener) => Ok(Stream::Unix(listener.accept().await?.0)),
+        }
+    }
+}
+
+async fn serve(listener: Listener, side: Side, door: Arc<Door>, connections: TaskTracker) {
     let room = Arc::new(Semaphore::new(door.limits.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
     loop {
         match accept(&listener, &room).await {
-            Ok((stream, peer, permit)) => {
+            Ok((stream, permit)) => {
                 let ending = door.draining.is_cancelled();
-                let connection = connection(stream, peer.ip(), door.clone(), permit);
+                let connection = connection(stream, side, door.clone(), permit);
                 // A connection that came after the end began is not waited for.
                 drop(if ending { tokio::spawn(connection) } else { connections.spawn(connection) });
             }
@@ -80,19 +139,55 @@ async fn serve(listener: TcpListener, door: Arc<Door>, connections: TaskTracker)
     }
 }
 
-async fn connection(stream: TcpStream, peer: IpAddr, door: Arc<Door>, permit: OwnedSemaphorePermit) {
-    // Answers are small and wait for nothing.
+async fn accept(listener: &Listener, room: &Arc<Semaphore>) -> io::Result<(Stream, OwnedSemaphorePermit)> {
+    let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
+    Ok((listener.accept().await?, permit))
+}
+
+async fn connection(stream: Stream, side: Side, door: Arc<Door>, permit: OwnedSemaphorePermit) {
+    match stream {
+        Stream::Tcp(stream, peer) => {
+            without_delay(&stream);
+            requests(stream, side, door, Visitor::new(Some(peer), false)).await;
+        }
+        Stream::Unix(stream) => requests(stream, side, door, Visitor::new(None, false)).await,
+        Stream::Tls(stream, peer, tls) => {
+            without_delay(&stream);
+            let handshake = tokio::time::timeout(HANDSHAKE, tls.accept(stream));
+            // One that is under way when the end begins is not waited for; one that begins later is for a probe.
+            let shaken =
+                if door.draining.is_cancelled() { Some(handshake.await) } else { door.draining.run_until_cancelled(handshake).await };
+            match shaken {
+                Some(Ok(Ok(stream))) => requests(stream, side, door, Visitor::new(Some(peer), true)).await,
+                Some(Ok(Err(error))) => tracing::debug!(%error, %peer, "a TLS handshake failed"),
+                Some(Err(_)) => tracing::debug!(%peer, "a TLS handshake took too long"),
+                None => {}
+            }
+        }
+    }
+    drop(permit);
+}
+
+/// Answers are small and wait for nothing.
+fn without_delay(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "nodelay");
     }
+}
+
+async fn requests<S>(stream: S, side: Side, door: Arc<Door>, visitor: Visitor)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let draining = door.draining.clone();
+    let visitor = Arc::new(visitor);
     // A connection that comes while the program ends has one request; asked to end at once it might not have any.
     let ending = draining.is_cancelled();
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(door.limits.header_timeout).keep_alive(!ending);
     let service = service_fn(move |request| {
-        let door = door.clone();
-        async move { door.answer(request, Some(peer)).await }
+        let (door, visitor) = (door.clone(), visitor.clone());
+        async move { door.answer(request, &visitor, side).await }
     });
     let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
     let ended = tokio::select! {
@@ -105,11 +200,4 @@ async fn connection(stream: TcpStream, peer: IpAddr, door: Arc<Door>, permit: Ow
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended");
     }
-    drop(permit);
-}
-
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, permit))
 }

@@ -13,11 +13,24 @@ use http::HeaderMap;
 use http_body_util::{BodyExt, Full};
 
 use super::*;
-use crate::intake::{Gate, IntakeStats};
+use crate::config::{AuthorizedKeys, FlagSet};
+use crate::intake::Gate;
 
 /// A door with feature exporters only, and its log.
 pub(super) fn door_with(bound: u64, proxy: Option<Arc<Proxy>>, adjust: impl FnOnce(&mut Collector)) -> (Door, Arc<MemoryLog>) {
     let log = Arc::new(MemoryLog::new(bound, Arc::new(SystemClock)));
+    let door = door_of(log.clone(), &AuthorizedKeys::default(), &[], proxy, adjust);
+    (door, log)
+}
+
+/// A door with keys and flag sets, each with feature exporters only.
+pub(super) fn door_of(
+    log: Arc<MemoryLog>,
+    keys: &AuthorizedKeys,
+    flag_sets: &[FlagSet],
+    proxy: Option<Arc<Proxy>>,
+    adjust: impl FnOnce(&mut Collector),
+) -> Door {
     let mut limits = Collector {
         webhook_secret: None,
         max_body: 1 << 20,
@@ -29,25 +42,39 @@ pub(super) fn door_with(bound: u64, proxy: Option<Arc<Proxy>>, adjust: impl FnOn
     };
     adjust(&mut limits);
     let gate = Gate::new(Admission::default(), Box::new(Pressure::default), 0);
-    let stats = Arc::new(IntakeStats::default());
-    let intake = Arc::new(Intake::new(log.clone(), "default", &[EventKind::Feature], gate, stats.clone()));
+    let names: Vec<&str> = if flag_sets.is_empty() { vec!["default"] } else { flag_sets.iter().map(|set| set.name.as_str()).collect() };
+    let sets = names.into_iter().map(|name| (name.into(), vec![EventKind::Feature]));
+    let intakes = Arc::new(Intakes::new(log.clone(), sets, &gate));
+    let traffic = Arc::new(Traffic::default());
     let metrics = Metrics::new(MetricSources {
-        log: log.clone(),
+        log,
         log_stats: None,
         delivery: None,
         plugins: Arc::default(),
-        intakes: vec![("default".to_owned(), stats)],
+        intakes: intakes.clone(),
+        traffic: traffic.clone(),
+        certificate: None,
         proxy: proxy.clone(),
     });
-    let draining = CancellationToken::new();
-    (Door { intake, limits: Arc::new(limits), health: Health::default(), metrics: Arc::new(metrics), proxy, draining }, log)
+    Door {
+        keys: Arc::new(Keys::new(Access::new(keys, flag_sets, &intakes, [0; 32]))),
+        intakes,
+        limits,
+        health: Health::default(),
+        info: Info { configured: "2026-11-24T22:00:00Z".to_owned(), flag_sets: flag_sets.iter().map(|set| set.name.clone()).collect() },
+        metrics: Arc::new(metrics),
+        visits: Arc::new(Visits::new(traffic, true, 1)),
+        proxy,
+        monitoring_apart: false,
+        draining: CancellationToken::new(),
+    }
 }
 
-fn door() -> (Door, Arc<MemoryLog>) {
+pub(super) fn door() -> (Door, Arc<MemoryLog>) {
     door_with(1 << 30, None, |_| {})
 }
 
-fn post(path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+pub(super) fn post(path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Request<Full<Bytes>> {
     let mut request = Request::post(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -55,19 +82,23 @@ fn post(path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Request
     request.body(Full::new(body.into())).unwrap()
 }
 
-async fn send(door: &Door, request: Request<Full<Bytes>>) -> (u16, HeaderMap, String) {
-    let response = door.answer(request, None).await.unwrap();
+pub(super) async fn send(door: &Door, request: Request<Full<Bytes>>) -> (u16, HeaderMap, String) {
+    send_to(door, Side::Main, request).await
+}
+
+pub(super) async fn send_to(door: &Door, side: Side, request: Request<Full<Bytes>>) -> (u16, HeaderMap, String) {
+    let response = door.answer(request, &Arc::new(Visitor::new(None, false)), side).await.unwrap();
     let (head, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     (head.status.as_u16(), head.headers, String::from_utf8(body.to_vec()).unwrap())
 }
 
-const JSON: (&str, &str) = ("content-type", "application/json");
-const COLLECTOR: &str = "/v1/data/collector";
-const FEATURE: &str = r#"{"kind":"feature","userKey":"u","creationDate":1680246000,"key":"k","variation":"v","value":true}"#;
-const TRACKING: &str = r#"{"kind":"tracking","userKey":"u","creationDate":1680246000,"key":"k"}"#;
+pub(super) const JSON: (&str, &str) = ("content-type", "application/json");
+pub(super) const COLLECTOR: &str = "/v1/data/collector";
+pub(super) const FEATURE: &str = r#"{"kind":"feature","userKey":"u","creationDate":1680246000,"key":"k","variation":"v","value":true}"#;
+pub(super) const TRACKING: &str = r#"{"kind":"tracking","userKey":"u","creationDate":1680246000,"key":"k"}"#;
 
-async fn stored(log: &MemoryLog, kind: EventKind) -> usize {
+pub(super) async fn stored(log: &MemoryLog, kind: EventKind) -> usize {
     let stream = log.stream(&StreamName::new("default", kind));
     match log.read(stream, 1, ReadLimit { events: 1000, bytes: 1 << 20 }).await.unwrap() {
         Read::Events(run) => run.count,
@@ -192,11 +223,15 @@ async fn every_other_route_has_its_answer() {
         ("POST", "/health", 405, "{\"message\":\"Method Not Allowed\"}\n"),
         ("GET", "/v1/data/collector", 404, "{\"message\":\"Not Found\"}\n"),
         ("POST", "/v1/data/collector/", 501, NO_EVALUATION),
-        ("POST", "/v1/data/exported", 501, "not served yet"),
+        ("GET", "/v1/data/exported", 404, "{\"message\":\"Not Found\"}\n"),
         ("POST", "/v1/feature/x/eval", 501, NO_EVALUATION),
         ("POST", "/ofrep/v1/evaluate/flags/x", 501, NO_EVALUATION),
         ("GET", "/stream/v1/sse/flag/change", 501, NO_EVALUATION),
-        ("GET", "/info", 501, NO_EVALUATION),
+        ("GET", "/info", 200, "{\"cacheRefresh\":\"2026-11-24T22:00:00Z\",\"flagpost\":"),
+        ("GET", "/openapi.json", 200, "\"openapi\""),
+        ("DELETE", "/info", 405, "{\"message\":\"Method Not Allowed\"}\n"),
+        ("GET", "/admin/v1/flagpost/exporters", 401, "{\"message\":\"missing key in request header\"}\n"),
+        ("POST", "/admin/v1/retriever/refresh", 401, "{\"message\":\"missing key in request header\"}\n"),
         ("GET", "/", 404, "{\"message\":\"Not Found\"}\n"),
         ("OPTIONS", "/v1/data/collector", 204, ""),
     ];
@@ -226,12 +261,12 @@ async fn while_the_program_ends_nothing_is_taken_and_readiness_says_so() {
 async fn a_body_that_does_not_come_is_given_up() {
     let (door, _log) = door();
     let request = Request::post(COLLECTOR).header("content-type", "application/json").body(Never).unwrap();
-    let response = door.answer(request, None).await.unwrap();
+    let response = door.answer(request, &Arc::default(), Side::Main).await.unwrap();
     assert_eq!(response.status(), 408);
 }
 
 /// A body that never comes.
-struct Never;
+pub(super) struct Never;
 
 impl Body for Never {
     type Data = Bytes;
@@ -243,13 +278,4 @@ impl Body for Never {
     ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
         std::task::Poll::Pending
     }
-}
-
-#[tokio::test]
-async fn browsers_may_send_from_anywhere() {
-    let (door, _log) = door();
-    let (_, headers, _) = send(&door, post(COLLECTOR, &[JSON, ("origin", "https://a.example")], r#"{"events":[]}"#)).await;
-    assert_eq!(headers["access-control-allow-origin"], "*");
-    let (_, headers, _) = send(&door, post(COLLECTOR, &[JSON], r#"{"events":[]}"#)).await;
-    assert!(!headers.contains_key("access-control-allow-origin"));
 }

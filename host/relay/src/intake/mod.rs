@@ -3,9 +3,11 @@
 //! It knows streams, not exporters: whether a stream has an exporter was told once, at start.
 
 mod gate;
+mod intakes;
 mod stats;
 
 pub(crate) use gate::{Gate, Refused};
+pub(crate) use intakes::Intakes;
 pub(crate) use stats::IntakeStats;
 
 use std::fmt;
@@ -78,8 +80,13 @@ impl Intake {
     }
 
     /// What was counted.
-    pub(crate) fn stats(&self) -> &IntakeStats {
+    pub(crate) fn stats(&self) -> &Arc<IntakeStats> {
         &self.stats
+    }
+
+    /// Whose events it takes.
+    pub(crate) fn flag_set(&self) -> &str {
+        &self.flag_set
     }
 
     /// Stores what was decoded and returns once it survives a crash.

@@ -17,6 +17,7 @@ const SAY_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct IntakeStats {
     taken: [AtomicU64; 2],
+    ingested: AtomicU64,
     unread: AtomicU64,
     dropped: [AtomicU64; DropCause::ALL.len()],
     pub(crate) request_seconds: Histogram,
@@ -35,6 +36,7 @@ impl Default for IntakeStats {
     fn default() -> Self {
         IntakeStats {
             taken: Default::default(),
+            ingested: AtomicU64::new(0),
             unread: AtomicU64::new(0),
             dropped: Default::default(),
             request_seconds: Histogram::new(REQUEST_BUCKETS),
@@ -48,6 +50,15 @@ impl IntakeStats {
     /// Events that became durable.
     pub(crate) fn taken(&self, kind: EventKind) -> u64 {
         self.taken[kind as usize].load(Ordering::Relaxed)
+    }
+
+    /// Events that the collector answered with 200, dropped ones included: what upstream counts.
+    pub(crate) fn ingested(&self) -> u64 {
+        self.ingested.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_ingested(&self, events: u64) {
+        self.ingested.fetch_add(events, Ordering::Relaxed);
     }
 
     /// Events that were answered with 200 and not stored, by reason.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use flagpost_delivery::Policy;
 use flagpost_event::{Clock, EventKind, SystemClock};
-use flagpost_exporter::Exporter;
+use flagpost_exporter::{Exporter, Secret};
 use flagpost_plugin::Compiler;
 use flagpost_spool::Identity;
 
 use super::start::{Settings, start};
 use super::{Relay, StartError};
-use crate::config::{self, BufferType, Config, DEFAULT_FLAG_SET, ExporterConfig, Sources, Target};
+use crate::config::{self, AuthorizedKeys, BufferType, Config, DEFAULT_FLAG_SET, ExporterConfig, FlagSet, Sources, Target};
 
 /// The `kind` of an embedding program's own exporters, in metrics and logs.
 const OWN_KIND: &str = "native";
@@ -23,6 +23,8 @@ pub struct RelayBuilder {
     config: Option<Config>,
     buffer: Option<(BufferType, Option<PathBuf>, Option<u64>)>,
     own: Vec<ExporterConfig>,
+    flag_sets: Vec<FlagSet>,
+    keys: AuthorizedKeys,
     listen: Option<Listen>,
     clock: Option<Arc<dyn Clock>>,
     compiler: Option<Compiler>,
@@ -43,6 +45,8 @@ impl std::fmt::Debug for RelayBuilder {
 /// How one of the embedding program's own exporters is served.
 #[derive(Clone, Debug)]
 pub struct ExporterOptions {
+    /// Whose events it gets: the name of a flag set, of the configuration or of [`RelayBuilder::flag_set`].
+    pub flag_set: String,
     /// The events it gets.
     pub events: Vec<EventKind>,
     /// When it gets them, and what happens when it fails or is slow.
@@ -50,9 +54,9 @@ pub struct ExporterOptions {
 }
 
 impl Default for ExporterOptions {
-    /// Feature events, with the file's defaults: upstream's.
+    /// Feature events of the default flag set, with the file's defaults: upstream's.
     fn default() -> Self {
-        ExporterOptions { events: vec![EventKind::Feature], policy: Policy::default() }
+        ExporterOptions { flag_set: DEFAULT_FLAG_SET.to_owned(), events: vec![EventKind::Feature], policy: Policy::default() }
     }
 }
 
@@ -95,12 +99,34 @@ impl RelayBuilder {
     #[must_use]
     pub fn exporter_with(mut self, name: impl Into<String>, exporter: impl Exporter, options: ExporterOptions) -> Self {
         self.own.push(ExporterConfig {
-            identity: Identity { flag_set: DEFAULT_FLAG_SET.to_owned(), exporter: name.into() },
+            identity: Identity { flag_set: options.flag_set, exporter: name.into() },
             kind: OWN_KIND.to_owned(),
             events: options.events,
             policy: options.policy,
             target: Target::Native(Arc::new(exporter)),
         });
+        self
+    }
+
+    /// Adds a flag set: a tenant with streams and exporters of its own. Over HTTP a request with one of these keys sends its events, and
+    /// with any flag set no request comes in without a key. Without keys only [`Relay::collect_for`] reaches it.
+    #[must_use]
+    pub fn flag_set(mut self, name: impl Into<String>, api_keys: impl IntoIterator<Item = Secret>) -> Self {
+        self.flag_sets.push(FlagSet { name: name.into(), api_keys: api_keys.into_iter().collect() });
+        self
+    }
+
+    /// Adds keys that open the collector (`authorizedKeys.evaluation`): with any of them, nobody comes in without one.
+    #[must_use]
+    pub fn evaluation_keys(mut self, keys: impl IntoIterator<Item = Secret>) -> Self {
+        self.keys.evaluation.extend(keys);
+        self
+    }
+
+    /// Adds keys that open the admin routes, and the collector too (`authorizedKeys.admin`).
+    #[must_use]
+    pub fn admin_keys(mut self, keys: impl IntoIterator<Item = Secret>) -> Self {
+        self.keys.admin.extend(keys);
         self
     }
 
@@ -165,8 +191,12 @@ impl RelayBuilder {
         if let Some(Listen::At(host, port)) = self.listen {
             config.server.host = host;
             config.server.port = port;
+            config.server.unix_socket = None;
         }
         config.exporters.extend(self.own);
+        config.flag_sets.extend(self.flag_sets);
+        config.authorized_keys.evaluation.extend(self.keys.evaluation);
+        config.authorized_keys.admin.extend(self.keys.admin);
         let settings = Settings {
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
             compiler: self.compiler.unwrap_or(Compiler::InProcess),

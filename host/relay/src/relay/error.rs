@@ -9,6 +9,7 @@ use flagpost_plugin::{HostError, SpecError};
 use flagpost_spool::{AppendError, LedgerError, LockError, OpenError};
 
 use crate::config::ConfigError;
+use crate::tls::TlsError;
 
 /// A relay that did not start. Nothing was taken or sent.
 #[derive(Debug, thiserror::Error)]
@@ -58,11 +59,36 @@ pub enum StartError {
         /// The name.
         exporter: String,
     },
+    /// An exporter serves a flag set that is not there.
+    #[error("the exporter `{exporter}` is for the flag set `{flag_set}`, which is not configured")]
+    UnknownFlagSet {
+        /// The exporter.
+        exporter: String,
+        /// What it names.
+        flag_set: String,
+    },
+    /// Two flag sets have one name.
+    #[error("two flag sets are called `{flag_set}`; give each a name of its own")]
+    FlagSetTwice {
+        /// The name.
+        flag_set: String,
+    },
+    /// A key opens two flag sets, so it would decide nothing.
+    #[error("one API key belongs to the flag sets `{first}` and `{second}`; give each flag set keys of its own")]
+    SharedKey {
+        /// One of them.
+        first: String,
+        /// The other one.
+        second: String,
+    },
+    /// The certificate of `server.tls` cannot be served.
+    #[error("`server.tls` cannot be used")]
+    Tls(#[from] TlsError),
     /// Delivery cannot start.
     #[error("delivery cannot start")]
     Delivery(#[source] Box<DeliveryError>),
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: choose another `server.host` or `server.port`")]
+    #[error("cannot listen on {address}: choose another `server.host`, `server.port`, `server.monitoringPort` or `server.unixSocketPath`")]
     Listen {
         /// Where.
         address: String,
@@ -84,6 +110,12 @@ impl From<DeliveryError> for StartError {
 /// An event that was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum CollectError {
+    /// There is no such flag set.
+    #[error("there is no flag set `{flag_set}`")]
+    UnknownFlagSet {
+        /// What was asked for.
+        flag_set: String,
+    },
     /// Events are refused for now; nothing was taken.
     #[error("{reason}")]
     Refused {

@@ -1,6 +1,7 @@
 //! A relay that runs: the program's, and an embedding program's.
 
 mod builder;
+mod doors;
 mod error;
 mod runtimes;
 mod start;
@@ -20,8 +21,9 @@ use tokio_util::sync::CancellationToken;
 pub use builder::{ExporterOptions, RelayBuilder};
 pub use error::{CollectError, StartError};
 
+use crate::config::DEFAULT_FLAG_SET;
 use crate::http::Server;
-use crate::intake::Intake;
+use crate::intake::Intakes;
 
 /// A relay that takes events, keeps them, and delivers them to its exporters. End it with [`close`](Self::close).
 ///
@@ -77,11 +79,12 @@ use crate::intake::Intake;
 /// # }
 /// ```
 pub struct Relay {
-    intake: Arc<Intake>,
+    intakes: Arc<Intakes>,
     delivery: Arc<Delivery>,
     log: Arc<dyn EventLog>,
     ledger: Ledger,
     server: Option<Server>,
+    monitoring: Option<Server>,
     draining: CancellationToken,
     shutdown_timeout: Duration,
     runtimes: runtimes::Runtimes,
@@ -100,14 +103,29 @@ impl Relay {
         RelayBuilder::default()
     }
 
-    /// Takes one event and returns once it is kept as the buffer promises.
+    /// Takes one event of the default flag set and returns once it is kept as the buffer promises.
     pub async fn collect<'e>(&self, event: impl Into<Event<'e>>) -> Result<(), CollectError> {
-        self.collect_all([event]).await
+        self.collect_for(DEFAULT_FLAG_SET, event).await
     }
 
-    /// Takes events together: with one wait for all of them, none is kept without the others.
+    /// Takes events of the default flag set together: with one wait for all of them, none is kept without the others.
     pub async fn collect_all<'e, E: Into<Event<'e>>>(&self, events: impl IntoIterator<Item = E>) -> Result<(), CollectError> {
-        self.intake.admit().map_err(|refused| CollectError::Refused { reason: refused.message, retry_after: refused.retry_after })?;
+        self.collect_all_for(DEFAULT_FLAG_SET, events).await
+    }
+
+    /// Takes one event of a flag set: only that flag set's exporters get it.
+    pub async fn collect_for<'e>(&self, flag_set: &str, event: impl Into<Event<'e>>) -> Result<(), CollectError> {
+        self.collect_all_for(flag_set, [event]).await
+    }
+
+    /// Takes events of a flag set together.
+    pub async fn collect_all_for<'e, E: Into<Event<'e>>>(
+        &self,
+        flag_set: &str,
+        events: impl IntoIterator<Item = E>,
+    ) -> Result<(), CollectError> {
+        let intake = self.intakes.get(flag_set).ok_or_else(|| CollectError::UnknownFlagSet { flag_set: flag_set.to_owned() })?;
+        intake.admit().map_err(|refused| CollectError::Refused { reason: refused.message, retry_after: refused.retry_after })?;
         let mut collected = Collected::default();
         for event in events {
             let event = event.into();
@@ -119,12 +137,17 @@ impl Relay {
             lines.count += 1;
             collected.ingested += 1;
         }
-        Ok(self.intake.store(collected).await?)
+        Ok(intake.store(collected).await?)
     }
 
-    /// Where it listens, if it does.
+    /// Where it listens, if that is a port.
     pub fn address(&self) -> Option<SocketAddr> {
-        self.server.as_ref().map(Server::address)
+        self.server.as_ref().and_then(Server::address)
+    }
+
+    /// Where health, info and metrics are, if they have a port of their own (`server.monitoringPort`).
+    pub fn monitoring_address(&self) -> Option<SocketAddr> {
+        self.monitoring.as_ref().and_then(Server::address)
     }
 
     /// The runtime that answers requests.
@@ -142,10 +165,10 @@ impl Relay {
     pub async fn close(self) -> ShutdownReport {
         let started = Instant::now();
         self.draining.cancel();
-        if let Some(server) = &self.server
-            && !server.finish(self.shutdown_timeout).await
-        {
-            tracing::warn!("requests under way did not finish in time");
+        for server in self.server.iter().chain(&self.monitoring) {
+            if !server.finish(self.shutdown_timeout.saturating_sub(started.elapsed())).await {
+                tracing::warn!("requests under way did not finish in time");
+            }
         }
         let left = self.shutdown_timeout.saturating_sub(started.elapsed());
         let report = self.delivery.shutdown(left).await;

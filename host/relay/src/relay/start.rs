@@ -13,10 +13,10 @@ use flagpost_spool::Identity;
 use tokio_util::sync::CancellationToken;
 
 use super::runtimes::Runtimes;
-use super::{Relay, StartError, store};
+use super::{Relay, StartError, doors, store};
 use crate::config::{Config, DEFAULT_FLAG_SET, ExporterConfig, Target};
-use crate::http::{Door, Health, MetricSources, Metrics, Plugin, Plugins, Proxy, Server};
-use crate::intake::{Gate, Intake, IntakeStats};
+use crate::http::{Access, Keys, Plugin, Plugins};
+use crate::intake::{Gate, Intakes};
 use crate::process;
 
 /// How the surroundings differ between the program, a library's user and tests.
@@ -33,6 +33,7 @@ pub(crate) struct Settings {
 pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, StartError> {
     process::mark_start();
     crate::tls::install();
+    check_flag_sets(&config)?;
     let runtimes = Runtimes::start().map_err(StartError::Threads)?;
     let (Some(door_runtime), Some(work)) = (runtimes.door().cloned(), runtimes.work().cloned()) else {
         return Err(StartError::Threads(std::io::Error::other("no runtime")));
@@ -64,46 +65,77 @@ pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, S
 
     let log = store.log.clone();
     let gate = Gate::new(delivery.admission(), Box::new(move || log.pressure()), config.buffer.min_free);
-    let stats = Arc::new(IntakeStats::default());
-    let read: Vec<EventKind> =
-        EventKind::ALL.into_iter().filter(|kind| configured.iter().any(|(_, stream)| stream.kind == *kind)).collect();
-    let intake = Arc::new(Intake::new(store.log.clone(), DEFAULT_FLAG_SET, &read, gate, stats.clone()));
+    let intakes = Arc::new(Intakes::new(store.log.clone(), read_streams(&config, &configured), &gate));
+    let access = Access::new(&config.authorized_keys, &config.flag_sets, &intakes, rand::random());
+    let keys = Arc::new(Keys::new(access));
     let draining = CancellationToken::new();
 
-    let server = if settings.listen {
-        let proxy = config.upstream.clone().map(|upstream| Arc::new(Proxy::new(upstream)));
-        let plugins = Arc::new(plugins);
-        let metrics = Metrics::new(MetricSources {
+    let (server, monitoring) = if settings.listen {
+        let inside = doors::Inside {
+            config: &config,
+            intakes: intakes.clone(),
+            keys,
+            delivery: delivery.clone(),
+            plugins,
             log: store.log.clone(),
             log_stats: store.stats,
-            delivery: Some(delivery.clone()),
-            plugins: plugins.clone(),
-            intakes: vec![(DEFAULT_FLAG_SET.to_owned(), stats)],
-            proxy: proxy.clone(),
-        });
-        let door = Door {
-            intake: intake.clone(),
-            limits: Arc::new(config.collector),
-            health: Health { delivery: Some(delivery.clone()), plugins },
-            metrics: Arc::new(metrics),
-            proxy,
             draining: draining.clone(),
+            clock: &*settings.clock,
         };
-        Some(Server::start(&config.server.host, config.server.port, Arc::new(door), &door_runtime).await?)
+        let (main, monitoring) = doors::open(inside, &door_runtime).await?;
+        (Some(main), monitoring)
     } else {
-        None
+        (None, None)
     };
     Ok(Relay {
-        intake,
+        intakes,
         delivery,
         log: store.log,
         ledger: store.ledger,
         server,
+        monitoring,
         draining,
         shutdown_timeout: config.shutdown_timeout,
         _lock: store.lock,
         runtimes,
     })
+}
+
+/// Whether flag sets, their keys and the exporters fit together. A file is checked when it is read; this holds for what a library's user adds.
+fn check_flag_sets(config: &Config) -> Result<(), StartError> {
+    let sets = &config.flag_sets;
+    for (at, set) in sets.iter().enumerate() {
+        for earlier in &sets[..at] {
+            if earlier.name == set.name {
+                return Err(StartError::FlagSetTwice { flag_set: set.name.clone() });
+            }
+            if earlier.api_keys.iter().any(|key| set.api_keys.contains(key)) {
+                return Err(StartError::SharedKey { first: earlier.name.clone(), second: set.name.clone() });
+            }
+        }
+    }
+    let unknown = config
+        .exporters
+        .iter()
+        .map(|exporter| &exporter.identity)
+        .find(|Identity { flag_set, .. }| *flag_set != DEFAULT_FLAG_SET && sets.iter().all(|set| set.name != *flag_set));
+    match unknown.cloned() {
+        Some(Identity { exporter, flag_set }) => Err(StartError::UnknownFlagSet { exporter, flag_set }),
+        None => Ok(()),
+    }
+}
+
+/// The flag sets, each with the kinds of events that an exporter of its own reads. The default one is there when no key decides, and for an
+/// embedding program that has exporters in it.
+fn read_streams(config: &Config, configured: &[(Identity, StreamName)]) -> Vec<(Arc<str>, Vec<EventKind>)> {
+    let read = |name: &str| -> Vec<EventKind> {
+        let is_read = |kind: &EventKind| configured.iter().any(|(_, stream)| *stream.flag_set == *name && stream.kind == *kind);
+        EventKind::ALL.into_iter().filter(is_read).collect()
+    };
+    let named = config.flag_sets.iter().map(|set| set.name.as_str());
+    let has_default = config.flag_sets.is_empty() || !read(DEFAULT_FLAG_SET).is_empty();
+    let default = has_default.then_some(DEFAULT_FLAG_SET).filter(|name| config.flag_sets.iter().all(|set| set.name != *name));
+    named.chain(default).map(|name| (name.into(), read(name))).collect()
 }
 
 /// One task per exporter and stream, and the plugins among the exporters.
