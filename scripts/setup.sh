@@ -2,10 +2,12 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-need() { # program, Debian package
+need() { # program, Debian package, further options of apt-get
     command -v "$1" >/dev/null 2>&1 && return
     echo "installing $2 (for $1)"
-    apt-get install -y -q "$2" >/dev/null 2>&1 || { apt-get update -q >/dev/null && apt-get install -y -q "$2" >/dev/null; }
+    # Two scripts may install at the same time.
+    local install=(apt-get install -y -q -o DPkg::Lock::Timeout=600 "${@:3}" "$2")
+    "${install[@]}" >/dev/null 2>&1 || { apt-get update -q >/dev/null && "${install[@]}" >/dev/null; }
 }
 
 [ -d "$HOME/.cargo/bin" ] && PATH="$HOME/.cargo/bin:$PATH"

@@ -29,22 +29,27 @@ fn name(page: &Path) -> String {
     page.strip_prefix(root()).unwrap().display().to_string()
 }
 
-/// Everything between fences; fences in lists are indented.
+/// Everything between fences; those in lists are indented, and are given without it.
 fn blocks() -> Vec<Block> {
     let mut blocks = Vec::new();
     for page in pages() {
         let text = fs::read_to_string(&page).unwrap();
-        let mut open: Option<Block> = None;
+        let (mut open, mut indent): (Option<Block>, usize) = (None, 0);
         for (number, line) in text.lines().enumerate() {
+            let line = line.get(indent..).unwrap_or(line.trim_start());
             match (&mut open, line.trim_start().strip_prefix("```")) {
                 (None, Some(language)) => {
+                    indent = line.len() - line.trim_start().len();
                     open = Some(Block {
                         place: format!("{}:{}", name(&page), number + 1),
                         language: language.trim().to_owned(),
                         text: String::new(),
                     });
                 }
-                (Some(_), Some(_)) => blocks.extend(open.take()),
+                (Some(_), Some(_)) => {
+                    blocks.extend(open.take());
+                    indent = 0;
+                }
                 (Some(block), None) => block.text.extend([line, "\n"]),
                 (None, None) => {}
             }
@@ -151,7 +156,8 @@ fn every_command_in_the_documentation_is_in_the_programs_help() {
         blocks().into_iter().filter(|block| block.language == "sh").map(|block| (block.place, block.text)).collect();
     for page in pages() {
         let text = fs::read_to_string(&page).unwrap();
-        for (number, line) in text.lines().enumerate() {
+        // Comments are for those who edit the page.
+        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.starts_with("<!--")) {
             let spans = line.split('`').skip(1).step_by(2).filter(|span| span.starts_with("flagpost "));
             texts.extend(spans.map(|span| (format!("{}:{}", name(&page), number + 1), span.to_owned())));
         }

@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod batches;
+mod bookkeeping;
+mod clients;
 mod command_line;
+mod differences;
 mod drain;
 mod identity;
 mod intake;

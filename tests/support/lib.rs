@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 mod build;
+mod evaluation;
 mod events;
 mod files;
 mod guests;
@@ -18,6 +19,7 @@ mod target;
 mod upstream;
 
 pub use build::{example_plugin, program_path};
+pub use evaluation::{Asked, Evaluation, Flags};
 pub use events::{body, event, event_number, events, poison};
 pub use files::{assert_lines, json_files, lines_in};
 pub use guests::{Guest, guest};

@@ -2,7 +2,8 @@
 //!
 //! It never touches a consumer that has a worker: it gives orders, and the worker obeys between attempts. Consumers without a worker
 //! (gone from the configuration) are its own. Trimming and the registering of consumers exclude each other, so that a consumer that is just
-//! being registered does not lose its first events.
+//! being registered does not lose its first events. Nothing is trimmed before all consumers are known: after the bookkeeping was lost, a
+//! stream without a consumer is one whose exporter has not been added yet.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -51,8 +52,8 @@ impl Keeper {
             self.expire_orphans(shared).await;
         }
         self.own_budgets(shared).await;
-        self.trim(shared).await;
         if shared.is_configured() {
+            self.trim(shared).await;
             self.store_budget(shared).await;
         }
     }

@@ -30,6 +30,11 @@ impl Zone {
         self.0.iana_name().unwrap_or_default()
     }
 
+    /// Unix seconds as RFC 3339 in this zone, as Go writes them: `2021-04-09T21:15:47+09:00`, `Z` for an offset of 0.
+    pub fn rfc3339(&self, seconds: i64) -> String {
+        rfc3339(seconds, self)
+    }
+
     /// Seconds to add to UTC at that moment, in Unix seconds. Beyond the years -9999 to 9999: none.
     fn offset(&self, seconds: i64) -> i64 {
         Timestamp::from_second(seconds).map_or(0, |moment| i64::from(self.0.to_offset(moment).seconds()))

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use flagpost_event::{Clock, SystemClock};
+use flagpost_event::{Clock, Encodings, EventKind, SystemClock, Zone};
 use flagpost_settings::{Node, Place, Problems, Severity, decode, fields, schema};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -79,6 +79,12 @@ pub struct BuildContext {
     pub clock: Arc<dyn Clock>,
     /// Where the `log` exporter writes.
     pub lines: Arc<dyn LineSink>,
+    /// The kinds of events that the exporter gets: templates must fit each.
+    pub events: Vec<EventKind>,
+    /// The time zone of dates in templates, upstream's process zone.
+    pub zone: Zone,
+    /// What the program's exporters encode, so that equal encodings are shared.
+    pub encodings: Arc<Encodings>,
 }
 
 impl fmt::Debug for BuildContext {
@@ -88,10 +94,17 @@ impl fmt::Debug for BuildContext {
 }
 
 impl BuildContext {
-    /// This machine's name and clock, log lines to standard error.
+    /// This machine's name, clock and time zone, log lines to standard error, events of both kinds.
     pub fn system() -> Self {
         let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        BuildContext { hostname, clock: Arc::new(SystemClock), lines: Arc::new(crate::StderrLines) }
+        BuildContext {
+            hostname,
+            clock: Arc::new(SystemClock),
+            lines: Arc::new(crate::StderrLines),
+            events: EventKind::ALL.to_vec(),
+            zone: Zone::system(),
+            encodings: Arc::default(),
+        }
     }
 }
 

@@ -12,7 +12,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::config::{invalid, require};
-use crate::file::{DEFAULT_CSV_TEMPLATE, DEFAULT_FILENAME, DEFAULT_FORMAT, DEFAULT_PARQUET_CODEC};
+use crate::file::DEFAULT_FILENAME;
+use crate::format::{DEFAULT_CSV_TEMPLATE, DEFAULT_FORMAT, DEFAULT_PARQUET_CODEC};
 use crate::kind::Kind;
 use crate::{BuildContext, Exporter, Secret, kinds};
 

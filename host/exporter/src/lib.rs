@@ -5,13 +5,13 @@
 
 mod config;
 mod file;
+mod format;
 mod kind;
 mod later;
 mod log;
 mod outcome;
 mod sink;
 mod template;
-mod time;
 mod webhook;
 
 pub use config::{ConfigError, ConfigProblem};
@@ -19,7 +19,6 @@ pub use flagpost_settings::{Node, Secret};
 pub use kind::{BuildContext, BuildFn, KindInfo, kinds};
 pub use outcome::{ExportError, ProbeError, RejectedEvent};
 pub use sink::{LineSink, StderrLines};
-pub use time::rfc3339;
 
 use std::time::Duration;
 

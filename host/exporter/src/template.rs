@@ -1,5 +1,5 @@
-//! The simple part of Go's text/template: text and `{{ .Field}}`. Anything else is told when the exporter is built; upstream falls back to
-//! its default template in silence. The whole language, for CSV and log formats, is to take this module's place.
+//! The simple part of Go's text/template, for names: text and `{{ .Field}}`. Anything else is told when the exporter is built; upstream falls
+//! back to its default template in silence. The whole language, over events, is `flagpost_event::Template`.
 
 /// Text with places for fields.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -108,10 +108,32 @@ async fn what_a_crash_left_half_written_is_hidden_and_written_anew() {
     let names: Vec<_> = files(dir.path()).into_keys().collect();
     assert_eq!(names, ["b-1"]);
     fs::remove_file(dir.path().join("b-1")).unwrap();
-    let hidden = format!(".flagpost-{}.tmp", &hex::encode(<sha2::Sha256 as sha2::Digest>::digest("b-1"))[..16]);
+    let place = format!("{}\0b-1", dir.path().join("b-1").display());
+    let hidden = format!(".flagpost-{}.tmp", &hex::encode(<sha2::Sha256 as sha2::Digest>::digest(place))[..16]);
     fs::write(dir.path().join(&hidden), "x".repeat(100_000)).unwrap();
     exporter.export(&batch).await.unwrap();
     assert_eq!(files(dir.path()), BTreeMap::from([("b-1".to_owned(), text(&["a", "b"]))]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_exporters_with_batches_of_the_same_id_in_one_directory_do_not_meet() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys: Vec<String> = (0..2_000).map(|index| index.to_string()).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    for round in 0..50 {
+        let id = format!("store-default-feature-{round}-2000");
+        let mut both = tokio::task::JoinSet::new();
+        for name in ["one", "two"] {
+            let exporter = exporter(dir.path(), &format!("{name}-{{{{ .Timestamp}}}}"));
+            let batch = planned(&*exporter, batch(&id, &keys), round).await;
+            both.spawn(async move { exporter.export(&batch).await });
+        }
+        assert_eq!(both.join_all().await, [Ok(()), Ok(())], "round {round}");
+        for name in ["one", "two"] {
+            assert_eq!(fs::read_to_string(dir.path().join(format!("{name}-{round}"))).unwrap(), text(&keys), "round {round}");
+        }
+    }
+    assert_eq!(files(dir.path()).len(), 100, "and nothing hidden is left");
 }
 
 #[tokio::test]
@@ -215,7 +237,7 @@ async fn files_are_for_all_to_read() {
 
 #[test]
 fn every_problem_of_a_configuration_is_told_at_once() {
-    let config = json!({ "format": "parquet", "filename": "../{{ .Nope}}", "outputDirectory": "x", "csvTemplate": [] });
+    let config = json!({ "format": "p.rquet", "filename": "../{{ .Nope}}", "outputDirectory": "x", "csvTemplate": [] });
     let error = build("file", config).err().unwrap();
     let paths: Vec<_> = error.problems.iter().map(|problem| problem.path.as_str()).collect();
     assert_eq!(paths, ["csvTemplate", "outputDirectory", "outputDir", "format", "filename"]);

@@ -69,7 +69,8 @@
 //! # Starting
 //!
 //! Sealed segments are taken at their index's word; the others, normally one, are scanned record by record. Where a header is damaged, the scan
-//! looks for the next magic and finds the trailer. The last group of an unsealed segment may never have been acknowledged: if a block of it was
+//! looks for the next magic and finds the trailer. An older segment that cannot be read or opened does not stop the start: it answers for the
+//! numbers between its neighbours, and readers find out. The last group of an unsealed segment may never have been acknowledged: if a block of it was
 //! written in part (a whole sector of it or its trailer is zero, which no block has), that block and what follows is dropped in silence. If it is whole
 //! but wrong, that is damage: its numbers are reported and never given again. [`DiskLogOptions::floors`] adds what the bookkeeping knows
 //! to have been delivered, for the case that the disk has lost what it had confirmed. Old files are never appended to: the first group
@@ -79,8 +80,10 @@
 //!
 //! From the tail without touching the disk, else through a sparse index in memory (a point per 64 KiB of a stream, per 1 MiB of file, per 5 s)
 //! on a thread for blocking work, with both checksums verified. No lock is held across an await or a disk access. Damage found by a reader is
-//! recorded, counted, and answered with [`Read::Damaged`]. What the disk cannot read is an error eight times, and then damage: a reader must not
-//! stand before a bad sector for ever.
+//! recorded, counted, and answered with [`Read::Damaged`]. A segment that is not there any more is damage at once. What the disk cannot read is an
+//! error, and damage only when it still cannot be read after a minute while the disk can read what is behind it in the same file: a reader
+//! must not stand before a bad sector for ever, and a disk that is away for a while, or a file that nobody may open, must not cost an event. At the very end
+//! of a file nothing is behind; there it takes an hour, and what is before it speaks for the disk.
 //!
 //! # Trimming
 //!

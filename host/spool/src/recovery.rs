@@ -19,7 +19,7 @@ use crate::meta::{self, Meta};
 use crate::segment::map::SegmentMap;
 use crate::segment::records::Origin;
 use crate::segment::scan::{self, Finding, Refused, Scan};
-use crate::segment::window::Window;
+use crate::segment::window::{Forgives, Window};
 use crate::segment::{file_name, sequence_of};
 
 /// A store that cannot be opened.
@@ -90,6 +90,8 @@ pub(crate) struct Found {
     pub(crate) pins_next: bool,
     /// The disk could not read all of it.
     pub(crate) unreadable: bool,
+    /// Nor its table: what it holds is not known. It answers for everything that its neighbours leave over.
+    pub(crate) unknown: bool,
     pub(crate) sealed: bool,
     pub(crate) findings: Vec<(u64, Finding)>,
 }
@@ -128,6 +130,10 @@ pub(crate) fn load(disk: &dyn Disk, dir: &Path, thorough: bool) -> Result<Recove
         // The newest segment decides which numbers come next: a byte of it that the disk keeps to itself must stop the start.
         let tolerant = thorough || newer.table;
         let (scan, len, written, unreadable) = read(disk, &path, Origin { store, segment: sequence }, thorough, tolerant)?;
+        if unreadable && !thorough {
+            tracing::error!(segment = %path.display(),
+                "the disk cannot read all of a segment: the log starts without it, and what is in it is read when it can be");
+        }
         store = store.or(scan.store);
         numbers::learn_streams(&scan, &mut streams);
         if scan.map.table.is_none() {
@@ -139,7 +145,9 @@ pub(crate) fn load(disk: &dyn Disk, dir: &Path, thorough: bool) -> Result<Recove
             map.used = len;
         }
         numbers::learn_heads(&map, &mut streams);
-        segments.insert(sequence, Found { map, len, written, pins_next, unreadable, sealed: scan.sealed, findings: scan.findings });
+        let unknown = unreadable && map.table.is_none();
+        segments
+            .insert(sequence, Found { map, len, written, pins_next, unreadable, unknown, sealed: scan.sealed, findings: scan.findings });
     }
     for (sequence, limits) in without_table.into_iter().rev() {
         numbers::adopt(&mut segments, sequence, &limits);
@@ -153,13 +161,33 @@ pub(crate) fn load(disk: &dyn Disk, dir: &Path, thorough: bool) -> Result<Recove
     Ok(Recovered { meta, store, segments, streams })
 }
 
+/// Reads a segment again that could not be read when the store was opened. Fails where the disk cannot read what is not forgiven.
+pub(crate) fn learn(disk: &dyn Disk, path: &Path, origin: Origin, forgives: Forgives) -> io::Result<Scan> {
+    let file = disk.open(path)?;
+    let mut window = Window::new(&*file, forgives)?;
+    if let Some(scan) = scan::sealed(&mut window, origin)? {
+        return Ok(scan);
+    }
+    let newer = |_: Refused| io::Error::new(io::ErrorKind::InvalidData, "a newer program wrote it");
+    scan::scan(&mut window, origin)?.map_err(newer)
+}
+
 /// What was learned, the file's length, its length without zeros, and whether the disk kept bytes of it to itself.
 type ReadSegment = (Scan, u64, Option<u64>, bool);
 
 fn read(disk: &dyn Disk, path: &Path, origin: Origin, thorough: bool, tolerant: bool) -> Result<ReadSegment, OpenError> {
     let failed = |source| OpenError::Io { during: "reading", path: path.to_owned(), source };
-    let file = disk.open(path).map_err(failed)?;
-    let mut window = Window::new(&*file, tolerant).map_err(failed)?;
+    let opened = disk.open(path).and_then(|file| file.len().map(|_| file));
+    let file = match opened {
+        Ok(file) => file,
+        // It may be opened later: readers find out.
+        Err(error) if tolerant => {
+            let findings = vec![(0, Finding::NotOpened(error.to_string()))];
+            return Ok((Scan { findings, ..Scan::default() }, 0, None, true));
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    let mut window = Window::new(&*file, if tolerant { Forgives::All } else { Forgives::NOTHING }).map_err(failed)?;
     if !thorough && let Some(scan) = scan::sealed(&mut window, origin).map_err(failed)? {
         return Ok((scan, window.len(), None, false));
     }

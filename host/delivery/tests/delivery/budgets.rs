@@ -125,6 +125,7 @@ async fn the_log_keeps_what_somebody_needs_and_nothing_else() {
     let slow = Arc::new(Scripted::new(true, |_, _| retryable()));
     let fine = delivery.add(spec("good", &good, batches_of(1_000))).await.unwrap();
     let late = delivery.add(spec("slow", &slow, batches_of(1_000))).await.unwrap();
+    delivery.retain(&[(identity("good"), stream()), (identity("slow"), stream())]).await.unwrap();
     world.append(50_000).await;
     until("the good one is done", || fine.waiting_events() == 0).await;
     tokio::time::sleep(Duration::from_secs(5)).await;

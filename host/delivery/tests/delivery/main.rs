@@ -8,6 +8,7 @@ mod isolation;
 mod outcomes;
 mod plans;
 mod poison;
+mod rebuilt;
 mod stopping;
 mod streaming;
 mod support;

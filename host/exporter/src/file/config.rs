@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::require;
+use crate::format::{DEFAULT_CSV_TEMPLATE, DEFAULT_FORMAT, DEFAULT_PARQUET_CODEC, FileFormat, FormatKeys};
 use crate::kind::Kind;
 use crate::{BuildContext, Exporter};
 
@@ -16,19 +17,6 @@ use super::name::NameTemplate;
 
 /// Upstream's default name.
 pub(crate) const DEFAULT_FILENAME: &str = "flag-variation-{{ .Hostname}}-{{ .Timestamp}}.{{ .Format}}";
-
-/// Upstream's default format: JSON lines.
-pub(crate) const DEFAULT_FORMAT: &str = "JSON";
-
-/// Upstream's default line of CSV: nine columns and a line feed.
-pub(crate) const DEFAULT_CSV_TEMPLATE: &str =
-    "{{ .Kind}};{{ .ContextKind}};{{ .UserKey}};{{ .CreationDate}};{{ .Key}};{{ .Variation}};{{ .Value}};{{ .Default}};{{ .Source}}\n";
-
-/// Upstream's default compression of Parquet.
-pub(crate) const DEFAULT_PARQUET_CODEC: &str = "SNAPPY";
-
-/// Formats that upstream knows and this version does not write.
-const LATER_FORMATS: [&str; 2] = ["csv", "parquet"];
 
 /// Files in a directory: one per batch, or one that grows.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -43,8 +31,11 @@ pub(crate) struct Keys {
     /// `{{ .BatchId}}`, `{{ .Date}}`, `{{ .Hour}}`, `{{ .FlagSet}}`, `{{ .EventType}}`. With `Timestamp` or `BatchId` each batch has a file
     /// of its own; with neither, one file grows.
     filename: String,
-    /// One line of CSV: a template over an event's fields, with its line feed.
+    /// One line of CSV: a template in the language of Go's text/template over an event's fields, with its line feed. The default fits feature
+    /// events; tracking events have one of their own.
     csv_template: String,
+    /// Ours: writes every value that `csvTemplate` prints as a quoted field (RFC 4180), so that separators and line feeds in values are safe.
+    csv_quote: bool,
     /// How Parquet is compressed: `UNCOMPRESSED`, `SNAPPY`, `GZIP`, `BROTLI`, `ZSTD` or `LZ4_RAW`.
     parquet_compression_codec: String,
 }
@@ -56,6 +47,7 @@ impl Default for Keys {
             format: DEFAULT_FORMAT.to_owned(),
             filename: DEFAULT_FILENAME.to_owned(),
             csv_template: DEFAULT_CSV_TEMPLATE.to_owned(),
+            csv_quote: false,
             parquet_compression_codec: DEFAULT_PARQUET_CODEC.to_owned(),
         }
     }
@@ -68,6 +60,8 @@ pub(super) struct FileConfig {
     pub(super) dir: PathBuf,
     /// What they are called.
     pub(super) name: NameTemplate,
+    /// What stands in them.
+    pub(super) format: FileFormat,
 }
 
 impl Kind for Keys {
@@ -75,28 +69,32 @@ impl Kind for Keys {
     const LOCATION: &'static [&'static str] = &["outputDir", "filename"];
 
     fn build(self, problems: &mut Problems, context: &BuildContext) -> Option<Arc<dyn Exporter>> {
-        let config = self.check(problems, &context.hostname)?;
+        let config = self.check(problems, context)?;
         Some(Arc::new(FileExporter::new(config, Arc::clone(&context.clock))))
     }
 }
 
 impl Keys {
-    fn check(self, problems: &mut Problems, hostname: &str) -> Option<FileConfig> {
+    fn check(self, problems: &mut Problems, context: &BuildContext) -> Option<FileConfig> {
         require(problems, Self::NAME, "outputDir", &self.output_dir, "out");
-        let format = self.format.to_lowercase();
-        if LATER_FORMATS.contains(&format.as_str()) {
-            problems.error("format", Place::Nowhere, format!("`{format}` is not written by this version"), "use `format: JSON`");
-        } else if !format.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            problems.error("format", Place::Nowhere, "is the files' extension: expected letters and digits", "use `format: JSON`");
+        let keys = FormatKeys {
+            format: &self.format,
+            csv_template: &self.csv_template,
+            csv_quote: self.csv_quote,
+            codec: &self.parquet_compression_codec,
+        };
+        let format = keys.check(problems, context);
+        let extension = format.as_ref().map_or("json", |format| &format.extension);
+        let filename = if self.filename.is_empty() { DEFAULT_FILENAME } else { &self.filename };
+        let name = NameTemplate::parse(filename, &context.hostname, extension)
+            .map_err(|message| problems.error("filename", Place::Nowhere, message, "see upstream's file exporter for the default name"))
+            .ok();
+        let (format, name) = (format?, name?);
+        if !format.encoding.encoding().can_append() && !name.per_batch() {
+            let message = "a Parquet file cannot grow: each batch needs a file of its own";
+            problems.error("filename", Place::Nowhere, message, "put `{{ .Timestamp}}` or `{{ .BatchId}}` into the name");
+            return None;
         }
-        // Without effect on JSON lines, as upstream's.
-        let _ = (self.csv_template, self.parquet_compression_codec);
-        match NameTemplate::parse(&self.filename, hostname, &format) {
-            Ok(name) => Some(FileConfig { dir: PathBuf::from(self.output_dir), name }),
-            Err(message) => {
-                problems.error("filename", Place::Nowhere, message, "see upstream's file exporter for the default name");
-                None
-            }
-        }
+        Some(FileConfig { dir: PathBuf::from(self.output_dir), name, format })
     }
 }

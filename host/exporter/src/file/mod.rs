@@ -1,7 +1,8 @@
-//! The `file` exporter: JSON lines in a directory.
+//! The `file` exporter: JSON lines, CSV or Parquet in a directory.
 //!
 //! A name with `{{ .Timestamp}}` or `{{ .BatchId}}` gives one file per batch (`whole.rs`): it appears complete or not at all, and never
-//! over another. A name with neither gives a growing file (`append.rs`). Either way `Ok` means that the bytes are synced.
+//! over another. A name with neither gives a growing file (`append.rs`), of JSON lines or CSV. Either way `Ok` means that the bytes are synced.
+//! Events that the format cannot write are rejected one by one; the file holds the others.
 
 mod append;
 mod config;
@@ -17,16 +18,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use flagpost_event::{BatchId, Clock, EventBatch, ObjectPlan};
 
+use crate::format::outcome;
 use crate::{ExportError, Exporter, PlanFacts, ProbeError};
 use config::FileConfig;
-pub(crate) use config::{DEFAULT_CSV_TEMPLATE, DEFAULT_FILENAME, DEFAULT_FORMAT, DEFAULT_PARQUET_CODEC, Keys};
+pub(crate) use config::{DEFAULT_FILENAME, Keys};
 
 /// Batches that were planned and not tried yet are few; should one be given up, it is forgotten with the others at this many.
 const MOST_FRESH: usize = 64;
 
 #[derive(Debug)]
 struct FileExporter {
-    config: FileConfig,
+    config: Arc<FileConfig>,
     clock: Arc<dyn Clock>,
     /// Growing files: batches planned by this process and not tried yet. Nothing of them can be in the file.
     fresh: Mutex<HashSet<BatchId>>,
@@ -34,7 +36,7 @@ struct FileExporter {
 
 impl FileExporter {
     fn new(config: FileConfig, clock: Arc<dyn Clock>) -> Self {
-        FileExporter { config, clock, fresh: Mutex::default() }
+        FileExporter { config: Arc::new(config), clock, fresh: Mutex::default() }
     }
 }
 
@@ -76,11 +78,16 @@ impl Exporter for FileExporter {
         };
         let path: PathBuf = self.config.dir.join(&plan.name);
         let batch = batch.clone();
+        let config = Arc::clone(&self.config);
         let Some(offset) = plan.offset else {
-            return blocking(move || whole::write(&path, &plan.name, &batch)).await;
+            return outcome(blocking(move || whole::write(&path, &plan.name, &config.format.encoding, &batch)).await?);
         };
+        if !config.format.encoding.encoding().can_append() {
+            // Planned for a growing file, before the format was changed.
+            return Err(ExportError::NameTaken { name: plan.name });
+        }
         let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner).remove(batch.id());
-        blocking(move || append::write(&path, (!fresh).then_some(offset), &batch)).await
+        outcome(blocking(move || append::write(&path, (!fresh).then_some(offset), &config.format.encoding, &batch)).await?)
     }
 
     async fn probe(&self) -> Result<(), ProbeError> {

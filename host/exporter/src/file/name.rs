@@ -3,8 +3,8 @@
 use std::path::{Component, Path};
 
 use crate::template::Template;
-use crate::time::Civil;
 use crate::{ExportError, PlanFacts};
+use flagpost_event::Civil;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Field {
@@ -54,7 +54,7 @@ impl NameTemplate {
 
     /// The name for a batch, relative to the directory.
     pub(super) fn render(&self, facts: &PlanFacts<'_>) -> Result<String, ExportError> {
-        let time = Civil::from_unix(i64::try_from(facts.timestamp).unwrap_or(i64::MAX / 2));
+        let time = Civil::utc(i64::try_from(facts.timestamp).unwrap_or(i64::MAX / 2));
         let name = self.template.render(|field, out| match field {
             Field::Hostname => out.push_str(&self.hostname),
             Field::Timestamp => out.push_str(&facts.timestamp.to_string()),

@@ -16,7 +16,7 @@ use super::format::{FEATURE_FORMAT, Format};
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Keys {
-    /// The line's message: a template over an event's fields. Tracking events, which have no value, have a default of their own.
+    /// The line's message: a template in the language of Go's text/template over an event's fields. Tracking events, which have no value, have a default of their own.
     #[schemars(extend("default" = FEATURE_FORMAT))]
     log_format: Option<String>,
 }
@@ -26,10 +26,11 @@ impl Kind for Keys {
     const LOCATION: &'static [&'static str] = &[];
 
     fn build(self, problems: &mut Problems, context: &BuildContext) -> Option<Arc<dyn Exporter>> {
-        match Format::new(self.log_format.as_deref()) {
+        match Format::new(self.log_format.as_deref(), &context.events, &context.zone) {
             Ok(format) => Some(Arc::new(LogExporter::new(format, context))),
-            Err(message) => {
-                problems.error("logFormat", Place::Nowhere, message, "only fields are known, without functions and pipes");
+            Err(error) => {
+                let help = "the language is Go's text/template over the fields of the exporter's `eventType`";
+                problems.error("logFormat", Place::Nowhere, error.to_string(), help);
                 None
             }
         }

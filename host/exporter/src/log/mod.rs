@@ -11,7 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use flagpost_event::{Clock, EventBatch, Json};
 
-use crate::{BuildContext, ExportError, Exporter, Limits, LineSink};
+use crate::{BuildContext, ExportError, Exporter, Limits, LineSink, RejectedEvent};
 pub(crate) use config::Keys;
 use format::Format;
 
@@ -33,8 +33,8 @@ impl LogExporter {
         LogExporter { format, clock: Arc::clone(&context.clock), lines: Arc::clone(&context.lines) }
     }
 
-    /// The batch as log lines.
-    fn render(&self, batch: &EventBatch) -> Result<Vec<u8>, ExportError> {
+    /// The batch as log lines, and the events that cannot be written.
+    fn render(&self, batch: &EventBatch) -> (Vec<u8>, Vec<RejectedEvent>) {
         let millis = self.clock.unix_millis();
         let flag_set = &*batch.stream().flag_set;
         let flag_set = match flag_set {
@@ -42,14 +42,21 @@ impl LogExporter {
             name => format!(",\"flagset\":{}", Json::from(serde_json::Value::from(name)).as_str()),
         };
         let mut out = Vec::with_capacity(batch.bytes());
-        for line in batch.lines() {
-            let message = Json::from(serde_json::Value::from(self.format.render(batch.kind(), line)?));
+        let mut rejected = Vec::new();
+        for (index, line) in (0..).zip(batch.lines()) {
+            let message = match self.format.render(batch.kind(), line) {
+                Ok(message) => Json::from(serde_json::Value::from(message)),
+                Err(reason) => {
+                    rejected.push(RejectedEvent { index, reason });
+                    continue;
+                }
+            };
             let head = format!("{{\"level\":\"info\",\"ts\":{}.{:03}{flag_set},\"msg\":", millis / 1000, millis % 1000);
             for part in [head.as_str(), message.as_str(), "}\n"] {
                 out.extend_from_slice(part.as_bytes());
             }
         }
-        Ok(out)
+        (out, rejected)
     }
 }
 
@@ -64,10 +71,11 @@ impl Exporter for LogExporter {
     }
 
     async fn export(&self, batch: &EventBatch) -> Result<(), ExportError> {
-        let lines = self.render(batch)?;
+        let (lines, rejected) = self.render(batch);
         let sink = Arc::clone(&self.lines);
         match tokio::task::spawn_blocking(move || sink.write_lines(&lines)).await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) if rejected.is_empty() => Ok(()),
+            Ok(Ok(())) => Err(ExportError::Partial { retry: Vec::new(), rejected, after: None }),
             Ok(Err(error)) => Err(ExportError::retryable(format!("cannot write log lines: {error}"))),
             Err(error) => Err(ExportError::Crashed { reason: format!("writing log lines was broken off: {error}") }),
         }

@@ -1,6 +1,7 @@
 //! The HTTP client, and one batch's way through it.
 
 use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 use flagpost_event::{BatchId, Clock};
@@ -25,11 +26,17 @@ const MOST_READ: usize = 64 << 10;
 /// Reading a reply does not take longer than this: what it means is known by its status.
 const LONGEST_READ: Duration = Duration::from_secs(1);
 
-#[derive(Debug)]
 pub(super) struct Client {
     http: reqwest::Client,
     endpoint: Url,
     headers: HeaderMap,
+}
+
+impl fmt::Debug for Client {
+    /// Neither headers nor the URL's path and query, which may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("endpoint", &self.shown()).finish_non_exhaustive()
+    }
 }
 
 impl Client {
@@ -120,4 +127,22 @@ fn chain(error: reqwest::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn its_debug_form_holds_no_secret() {
+        let config = serde_json::json!({
+            "endpointUrl": "https://u:hunter2@h/hunter2?key=hunter2",
+            "secret": "hunter2",
+            "headers": { "X-Key": "hunter2" },
+        });
+        let config = WebhookConfig::read(config, "host").unwrap();
+        let text = format!("{:?} {config:?}", Client::new(&config).unwrap());
+        assert!(text.contains("https://h/…") && !text.contains("hunter2"), "{text}");
+    }
 }

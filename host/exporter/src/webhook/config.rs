@@ -94,15 +94,27 @@ impl Keys {
     }
 }
 
-/// A URL as it may be shown: without user, password, query and fragment, which may be secrets.
+/// A URL as it may be shown: scheme, host and port. Everything else may be a secret: many services put theirs into the path.
 pub(super) fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    // Only URLs without a host cannot have these changed, and they have none.
-    url.set_username("").ok();
-    url.set_password(None).ok();
-    if url.query().is_some() {
-        url.set_query(Some("..."));
+    let rest = if matches!(url.path(), "" | "/") && url.query().is_none() { "/" } else { "/…" };
+    format!("{}://{}{rest}", url.scheme(), &url[url::Position::BeforeHost..url::Position::AfterPort])
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn only_scheme_host_and_port_are_shown() {
+        let cases = [
+            ("https://hooks.example/services/T0/B0/secret", "https://hooks.example/…"),
+            ("http://u:secret@h:8080/?token=secret#secret", "http://h:8080/…"),
+            ("http://[::1]:80", "http://[::1]/"),
+            ("https://h/", "https://h/"),
+        ];
+        for (url, expected) in cases {
+            assert_eq!(shown(&Url::parse(url).unwrap()), expected);
+        }
     }
-    url.set_fragment(None);
-    url.to_string()
 }

@@ -32,7 +32,7 @@ pub(super) fn next(from: &Url, location: Option<&str>, hop: usize) -> Result<Url
     let upgraded = from.scheme() == "http" && to.scheme() == "https" && from.port().is_none() && to.port().is_none();
     if to.host() != from.host() || !(same_port || upgraded) {
         let to = shown(&to);
-        return misconfigured(format!("redirects to another server: if it is to get the events, set `endpointUrl: {to}`"));
+        return misconfigured(format!("redirects to another server, {to}: if it is to get the events, set `endpointUrl` to its URL"));
     }
     // User and password of the URL stay with the server they are for.
     to.set_username(from.username()).ok();
@@ -70,11 +70,13 @@ mod tests {
 
     #[test]
     fn refusals_name_the_place_without_its_secrets() {
-        let from = Url::parse("http://u:hunter2@h/a?token=hunter2").unwrap();
-        for (location, hop) in [(Some("http://x:hunter2@other/b?token=hunter2#hunter2"), 0), (Some("/b?hunter2"), MOST_HOPS), (None, 0)] {
+        let from = Url::parse("http://u:hunter2@h/hunter2?token=hunter2").unwrap();
+        for (location, hop) in
+            [(Some("http://x:hunter2@other/hunter2?token=hunter2#hunter2"), 0), (Some("/b?hunter2"), MOST_HOPS), (None, 0)]
+        {
             let error = next(&from, location, hop).unwrap_err();
             assert!(matches!(error, ExportError::Misconfigured { .. }));
-            assert!(error.to_string().contains("http://h/a") && !error.to_string().contains("hunter2"), "{error}");
+            assert!(error.to_string().contains("http://h/…") && !error.to_string().contains("hunter2"), "{error}");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use flagpost_event::{BatchId, Clock, EventBatch, EventKind, StreamName};
+use flagpost_event::{BatchId, Clock, EventBatch, EventKind, StreamName, Zone};
 use flagpost_exporter::{BuildContext, ConfigError, Exporter, LineSink, kinds};
 
 /// 2021-04-09T12:15:47Z.
@@ -37,7 +37,7 @@ impl LineSink for KeptLines {
 }
 
 pub fn context(lines: Arc<KeptLines>) -> BuildContext {
-    BuildContext { hostname: "host".to_owned(), clock: Arc::new(FixedClock), lines }
+    BuildContext { hostname: "host".to_owned(), clock: Arc::new(FixedClock), lines, zone: Zone::utc(), ..BuildContext::system() }
 }
 
 pub fn build(kind: &str, config: serde_json::Value) -> Result<Arc<dyn Exporter>, ConfigError> {

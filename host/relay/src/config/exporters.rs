@@ -136,12 +136,13 @@ fn one(written: &Written<'_>, budget: u64, around: &Surroundings<'_>, problems: 
     let (common, rest) = split(node);
     let common: Common = decode(&common, path, problems);
     let policy = common.policy(budget, path, node, problems);
+    let events = common.event_type.kinds();
     let kind = text(node, "kind");
     let (target, location) = if kind == wasm::KIND {
         let own = own_keys(path, &node.place, &kind, fields::<wasm::Wasm>(), rest, problems);
         wasm::target(path, &own, common.max_events_per_call, around, problems)?
     } else {
-        native(path, node, find_kind(path, node, &kind, problems)?, rest, around, problems)?
+        native(path, node, find_kind(path, node, &kind, problems)?, rest, &events, around, problems)?
     };
     let exporter = match &common.name {
         Some(name) if name.len() > 100 || name.contains(|c: char| c.is_control() || c == '/') => {
@@ -157,7 +158,7 @@ fn one(written: &Written<'_>, budget: u64, around: &Surroundings<'_>, problems: 
     };
     let target = target.named(&exporter);
     let identity = Identity { flag_set: written.flag_set.to_owned(), exporter };
-    Some(ExporterConfig { identity, kind, events: common.event_type.kinds(), policy, target })
+    Some(ExporterConfig { identity, kind, events, policy, target })
 }
 
 /// The node with the keys that every exporter has, and the other entries.
@@ -215,6 +216,7 @@ fn native(
     node: &Node,
     info: &'static KindInfo,
     rest: Vec<&Entry>,
+    events: &[EventKind],
     around: &Surroundings<'_>,
     problems: &mut Problems,
 ) -> Option<(Target, Location)> {
@@ -227,7 +229,8 @@ fn native(
     let own = own_keys(path, &node.place, info.name, (info.keys)(), rest, problems);
     let value = |key: &'static str| Some((key, identity::written(at(&own, key)?)));
     let location = info.location_keys.iter().filter_map(|key| value(key)).collect();
-    match (info.build)(&own, around.build) {
+    let context = BuildContext { events: events.to_vec(), ..around.build.clone() };
+    match (info.build)(&own, &context) {
         Ok(exporter) => Some((Target::Native(exporter), location)),
         Err(error) => {
             for problem in error.problems {

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Reply;
 
-/// The protocol that a request wants to switch to.
+/// The protocol that a request wants to switch to. An offer of HTTP/2 (`h2c`, in every request of the JDK's client) is not passed on: it
+/// is about the connection to us, its settings stay behind with the other headers of that connection, and we do not speak it.
 pub(crate) fn wanted(headers: &HeaderMap) -> Option<HeaderValue> {
     let asks = headers
         .get_all(header::CONNECTION)
@@ -18,7 +19,9 @@ pub(crate) fn wanted(headers: &HeaderMap) -> Option<HeaderValue> {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .any(|token| token.trim().eq_ignore_ascii_case("upgrade"));
-    asks.then(|| headers.get(header::UPGRADE).cloned()).flatten()
+    let protocol = asks.then(|| headers.get(header::UPGRADE)).flatten()?;
+    let http2 = protocol.as_bytes().split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"h2c"));
+    (!http2).then(|| protocol.clone())
 }
 
 /// Asks upstream for the switch.
@@ -52,4 +55,32 @@ pub(crate) fn switch(client_side: Option<OnUpgrade>, response: &mut Response<Inc
     *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *reply.headers_mut() = std::mem::take(response.headers_mut());
     reply
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_switch_to_websocket_is_wanted_and_an_offer_of_http_2_is_not() {
+        let cases = [
+            (Some("Upgrade"), Some("websocket"), Some("websocket")),
+            (Some("keep-alive, upgrade"), Some("WebSocket"), Some("WebSocket")),
+            (Some("keep-alive"), Some("websocket"), None),
+            (None, Some("websocket"), None),
+            (Some("Upgrade"), None, None),
+            (Some("Upgrade, HTTP2-Settings"), Some("h2c"), None),
+            (Some("Upgrade, HTTP2-Settings"), Some("other, H2C"), None),
+        ];
+        for (connection, upgrade, expected) in cases {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [(header::CONNECTION, connection), (header::UPGRADE, upgrade)] {
+                if let Some(value) = value {
+                    headers.insert(name, value.parse().unwrap());
+                }
+            }
+            assert_eq!(wanted(&headers).as_ref().map(|value| value.to_str().unwrap()), expected, "{connection:?} {upgrade:?}");
+        }
+    }
 }

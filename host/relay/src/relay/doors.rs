@@ -53,7 +53,7 @@ pub(super) async fn open(inside: Inside<'_>, runtime: &Handle) -> Result<(Server
         limits: config.collector.clone(),
         health: Health { delivery: Some(delivery), plugins },
         info: Info {
-            configured: flagpost_exporter::rfc3339(configured),
+            configured: flagpost_event::Zone::utc().rfc3339(configured),
             flag_sets: config.flag_sets.iter().map(|set| set.name.clone()).collect(),
         },
         metrics: Arc::new(metrics),

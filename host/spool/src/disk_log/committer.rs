@@ -187,7 +187,7 @@ impl Committer {
         };
         match create() {
             Ok((file, used)) => {
-                let segment = Segment { table, streams: Default::default(), used, pins_next: false };
+                let segment = Segment { table, streams: Default::default(), used, pins_next: false, unread: false, unknown: false };
                 let mut state = self.shared.state();
                 state.segments.insert(sequence, segment);
                 state.active = Some(sequence);

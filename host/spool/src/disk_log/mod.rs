@@ -14,6 +14,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -21,8 +22,8 @@ use flagpost_event::StreamName;
 use tokio::sync::watch;
 
 pub use self::open::{Damage, DiskLogOptions, OpenReport};
-use self::reader::Plan;
-use self::shared::{READ_TRIES, Shared};
+use self::reader::{OnDisk, Plan, Unreadable};
+use self::shared::Shared;
 use crate::log::{AppendError, Bounds, EventLog, Part, Pressure, Read, ReadError, ReadLimit, SegmentInfo, StreamId};
 use crate::segment::file_name;
 use crate::stats::LogStats;
@@ -59,6 +60,17 @@ impl DiskLog {
         let named =
             ranges.filter_map(|(id, numbers)| Some(Damage { stream: state.streams.get(id)?.name.clone(), numbers: numbers.clone() }));
         named.collect()
+    }
+
+    /// Notes damage that a reader found.
+    fn damage(&self, sequence: u64, stream: StreamId, range: Range<u64>) -> Read {
+        let found = self.shared.state().add_damage(sequence, stream, range.clone());
+        self.shared.stats.damaged_events.inc_by(found);
+        if found > 0 {
+            tracing::error!(segment = %file_name(sequence), stream = stream.0, first = range.start, last = range.end - 1,
+                "stored events are damaged; readers step over them");
+        }
+        Read::Damaged(range)
     }
 }
 
@@ -112,7 +124,7 @@ impl EventLog for DiskLog {
 
     async fn read(&self, stream: StreamId, from: u64, limit: ReadLimit) -> Result<Read, ReadError> {
         let failed = |source| ReadError { stream, from, source };
-        let mut tolerant = false;
+        let mut patience = None;
         loop {
             let plan = reader::plan(&self.shared.state(), stream, from, limit);
             let read = match plan {
@@ -120,35 +132,38 @@ impl EventLog for DiskLog {
                 Plan::Disk(read) => read,
             };
             let shared = self.shared.clone();
-            let sequence = read.sequence;
+            let (sequence, stop) = (read.sequence, read.stop);
+            let may_give_up = patience.is_some();
+            let unreadable = patience.take().unwrap_or_else(|| Unreadable::Fails(shared.given_up(sequence)));
             let task = tokio::task::spawn_blocking(move || {
                 let path = shared.dir.join(file_name(read.sequence));
-                reader::from_disk(&*shared.disk, &path, shared.store, &read, limit, tolerant)
+                reader::from_disk(&*shared.disk, &path, shared.store, &read, limit, unreadable)
             });
             match task.await.map_err(|error| failed(io::Error::other(error)))? {
-                Ok(Read::Damaged(range)) => {
-                    self.shared.tried(stream, from, false);
-                    let found = self.shared.state().add_damage(sequence, stream, range.clone());
-                    self.shared.stats.damaged_events.inc_by(found);
-                    if found > 0 {
-                        tracing::error!(segment = %file_name(sequence), stream = stream.0, first = range.start, last = range.end - 1,
-                            "stored events are damaged; readers step over them");
-                    }
-                    return Ok(Read::Damaged(range));
+                Ok(OnDisk::Learned(scan)) => {
+                    let damaged = self.shared.state().learn(sequence, scan);
+                    self.shared.stats.damaged_events.inc_by(damaged);
+                    tracing::warn!(segment = %file_name(sequence), damaged, "a segment that could not be read when the log was opened can be read");
                 }
-                Ok(read) => {
-                    self.shared.tried(stream, from, false);
-                    return Ok(read);
+                Ok(OnDisk::Read(read, given_up)) => {
+                    self.shared.readable(stream, from);
+                    self.shared.give_up(sequence, given_up);
+                    return Ok(if let Read::Damaged(range) = read { self.damage(sequence, stream, range) } else { read });
                 }
                 // Trimmed between the look-up and the read.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !self.shared.state().segments.contains_key(&sequence) => {}
-                Err(error) if tolerant || error.kind() == io::ErrorKind::InvalidData => return Err(failed(error)),
-                Err(error) if !self.shared.tried(stream, from, true) => return Err(failed(error)),
-                Err(error) => {
-                    tracing::error!(segment = %file_name(sequence), stream = stream.0, from, %error,
-                        "stored events could not be read {READ_TRIES} times in a row: what the disk cannot read is given up");
-                    tolerant = true;
+                // Nor is it known what was in it: another one may have it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && self.shared.state().leave(sequence, stream, from) => {}
+                // Somebody removed it: waiting does not bring it back.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.shared.readable(stream, from);
+                    return Ok(self.damage(sequence, stream, from..stop));
                 }
+                Err(error) if may_give_up || error.kind() == io::ErrorKind::InvalidData => return Err(failed(error)),
+                Err(error) => match self.shared.unreadable(stream, from) {
+                    Some(unreadable) => patience = Some(unreadable),
+                    None => return Err(failed(error)),
+                },
             }
         }
     }
@@ -170,6 +185,7 @@ impl EventLog for DiskLog {
         let (gone, roll) = {
             let mut state = self.shared.state();
             let gone = state.trim(&keep_from);
+            self.shared.forget_failing(&keep_from);
             self.shared.stats.segments(state.segments.len());
             let now = self.shared.clock.unix_millis();
             let roll = state.newest_consumed(&keep_from).is_some_and(|(used, last_at)| {

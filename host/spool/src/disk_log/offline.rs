@@ -1,10 +1,11 @@
 //! Reading a store that nobody has open, however damaged it is. Changes nothing.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use flagpost_event::StreamName;
 
-use super::reader::{self, Plan};
+use super::reader::{self, FromDisk, OnDisk, Plan, Unreadable};
 use super::state::State;
 use crate::disk::Disk;
 use crate::log::{Read, ReadError, ReadLimit, StreamId};
@@ -44,7 +45,13 @@ impl<'a> Offline<'a> {
             Plan::Done(read) => Ok(read),
             Plan::Disk(read) => {
                 let path = self.dir.join(file_name(read.sequence));
-                reader::from_disk(self.disk, &path, self.store, &read, LIMIT, true).map_err(|source| ReadError { stream, from, source })
+                let read = FromDisk { unknown: false, ..read };
+                match reader::from_disk(self.disk, &path, self.store, &read, LIMIT, Unreadable::Damaged) {
+                    Ok(OnDisk::Read(found, _)) => Ok(found),
+                    Err(source) if source.kind() == io::ErrorKind::InvalidData => Err(ReadError { stream, from, source }),
+                    // A segment that cannot be opened: everything in it.
+                    Err(_) | Ok(OnDisk::Learned(_)) => Ok(Read::Damaged(read.from..read.stop)),
+                }
             }
         }
     }

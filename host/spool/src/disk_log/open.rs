@@ -126,6 +126,7 @@ impl DiskLog {
             stats,
             free: Mutex::new(None),
             failing: Mutex::default(),
+            bad: Mutex::default(),
             doomed: Mutex::default(),
         });
         let committer = Committer::new(shared.clone(), next_sequence);

@@ -9,9 +9,11 @@ use bytes::Bytes;
 use super::state::{State, Stream};
 use crate::disk::Disk;
 use crate::log::{Read, ReadLimit, Run, StreamId};
+use crate::recovery;
 use crate::segment::map::Point;
 use crate::segment::records::{Item, Origin, Payload, Records};
-use crate::segment::window::Window;
+use crate::segment::scan::Scan;
+use crate::segment::window::{Forgives, Window};
 
 /// Where a read goes.
 #[derive(Debug)]
@@ -20,6 +22,17 @@ pub(super) enum Plan {
     Done(Read),
     /// To a file.
     Disk(FromDisk),
+}
+
+/// What becomes of bytes that the disk cannot read.
+#[derive(Clone, Debug)]
+pub(super) enum Unreadable {
+    /// The read fails, and may succeed later; but for these, which were given up before.
+    Fails(Vec<Range<u64>>),
+    /// They are damaged if the disk can read what is behind them. `even_the_end`: also where nothing is behind them.
+    Lost { even_the_end: bool },
+    /// They are damaged: there is no later.
+    Damaged,
 }
 
 /// A read from a segment.
@@ -35,6 +48,8 @@ pub(super) struct FromDisk {
     pub(super) from: u64,
     /// The first number that is not readable there.
     pub(super) stop: u64,
+    /// What the segment holds is not known: it has to be learned first.
+    pub(super) unknown: bool,
 }
 
 /// Decides, under the lock, where the events from `from` on are.
@@ -54,9 +69,10 @@ pub(super) fn plan(state: &State, id: StreamId, from: u64, limit: ReadLimit) -> 
         return Plan::Done(Read::Damaged(from..damaged.end));
     }
     let stop = held.damaged.iter().map(|range| range.start).find(|start| *start > from).unwrap_or(held.numbers.end);
-    let used = state.segments.get(&sequence).map_or(0, |segment| segment.used);
+    let (unread, unknown) = state.segments.get(&sequence).map_or((false, false), |segment| (segment.unread, segment.unknown));
+    let used = state.segments.get(&sequence).map_or(0, |segment| if unread { u64::MAX } else { segment.used });
     let position = held.point(from).map_or(0, |point: &Point| point.position);
-    Plan::Disk(FromDisk { sequence, name: stream.name.to_string(), position, used, from, stop })
+    Plan::Disk(FromDisk { sequence, name: stream.name.to_string(), position, used, from, stop, unknown })
 }
 
 fn from_tail(stream: &Stream, at: usize, from: u64, limit: ReadLimit) -> Run {
@@ -124,22 +140,63 @@ impl Taken {
     }
 }
 
-/// Reads from a file; blocks. The events are those of the stream's name and of no other. `tolerant`: what the disk cannot read is damaged.
-pub(super) fn from_disk(disk: &dyn Disk, path: &Path, store: u32, read: &FromDisk, limit: ReadLimit, tolerant: bool) -> io::Result<Read> {
+/// What became of a read.
+#[derive(Debug)]
+pub(super) enum OnDisk {
+    /// What it found, and which bytes of the file it gave up for that.
+    Read(Read, Vec<Range<u64>>),
+    /// First, what the segment holds.
+    Learned(Scan),
+}
+
+/// Reads from a file; blocks. The events are those of the stream's name and of no other.
+pub(super) fn from_disk(
+    disk: &dyn Disk,
+    path: &Path,
+    store: u32,
+    read: &FromDisk,
+    limit: ReadLimit,
+    unreadable: Unreadable,
+) -> io::Result<OnDisk> {
+    let lost = match unreadable {
+        Unreadable::Lost { even_the_end } => Some(even_the_end),
+        Unreadable::Fails(_) | Unreadable::Damaged => None,
+    };
+    let forgives = if let Unreadable::Fails(given_up) = unreadable { Forgives::GivenUp(given_up) } else { Forgives::All };
+    if read.unknown && lost.is_none() {
+        let origin = Origin { store: Some(store), segment: read.sequence };
+        return Ok(OnDisk::Learned(recovery::learn(disk, path, origin, forgives)?));
+    }
     let file = disk.open(path)?;
-    let mut window = Window::new(&*file, tolerant)?;
+    let mut window = Window::new(&*file, forgives)?;
     window.expect(limit.bytes);
+    let (found, upto) = find(&mut window, store, read, limit)?;
+    match (lost, &found) {
+        (None, _) => Ok(OnDisk::Read(found, Vec::new())),
+        // What was read is good, whatever lies between.
+        (Some(even_the_end), Read::Events(_)) => Ok(OnDisk::Read(found, window.lost(upto, even_the_end).unwrap_or_default())),
+        (Some(even_the_end), _) => {
+            let given_up = window.lost(upto, even_the_end)?;
+            Ok(OnDisk::Read(found, given_up))
+        }
+    }
+}
+
+/// What stands in the file, and the byte up to which that was found out.
+fn find(window: &mut Window<'_>, store: u32, read: &FromDisk, limit: ReadLimit) -> io::Result<(Read, u64)> {
     let origin = Origin { store: Some(store), segment: read.sequence };
-    let mut records = Records::new(&mut window, origin, read.position, read.used);
+    let mut records = Records::new(window, origin, read.position, read.used);
     let mut taken = Taken::new(read.from, limit);
-    let damaged = |until: u64| Ok(Read::Damaged(read.from..until.clamp(read.from + 1, read.stop)));
+    let mut upto = read.position;
+    let damaged = |until: u64| Read::Damaged(read.from..until.clamp(read.from + 1, read.stop));
     loop {
         let record = match records.next()? {
             Item::Record(record) => record,
             Item::Garbage(_) => continue,
             Item::Newer(position, format) => return Err(unknown(format!("a record of format {format} at byte {position}"))),
             // What was not found although the index has it is damaged.
-            Item::End => return if taken.run.count == 0 { damaged(read.stop) } else { Ok(Read::Events(taken.run)) },
+            Item::End if taken.run.count == 0 => return Ok((damaged(read.stop), u64::MAX)),
+            Item::End => return Ok((Read::Events(taken.run), upto)),
         };
         let header = record.header;
         if header.kind != crate::block::Kind::Events || record.name != read.name.as_bytes() || header.end() <= taken.next() {
@@ -150,19 +207,23 @@ pub(super) fn from_disk(disk: &dyn Disk, path: &Path, store: u32, read: &FromDis
         }
         let numbers: Range<u64> = header.first..header.end();
         if taken.next() >= read.stop {
-            return Ok(Read::Events(taken.run));
+            return Ok((Read::Events(taken.run), upto));
         }
         let payload = records.window().view(record.payload.start, record.payload.end - record.payload.start)?;
         // The checksum vouches for the lines, not for their count.
         let good = record.state == Payload::Good && memchr::memchr_iter(b'\n', payload).count() == header.count as usize;
         if !numbers.contains(&taken.next()) || !good {
             // A missing block before this one, or this one.
-            let until = if numbers.contains(&taken.next()) { numbers.end } else { numbers.start };
-            return if taken.run.count == 0 { damaged(until) } else { Ok(Read::Events(taken.run)) };
+            return Ok(match numbers.contains(&taken.next()) {
+                _ if taken.run.count > 0 => (Read::Events(taken.run), upto),
+                true => (damaged(numbers.end), record.payload.end),
+                false => (damaged(numbers.start), header.position),
+            });
         }
+        upto = record.payload.end;
         let more = taken.take(header.first, u64::from(header.count), &Bytes::copy_from_slice(payload));
         if !more || taken.next() >= read.stop {
-            return Ok(Read::Events(taken.run));
+            return Ok((Read::Events(taken.run), upto));
         }
     }
 }

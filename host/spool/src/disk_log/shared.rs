@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,17 +11,21 @@ use flagpost_event::Clock;
 
 use super::pack::Next;
 use super::queue::Queue;
+use super::reader::Unreadable;
 use super::state::{NewBlock, State};
 use crate::disk::Disk;
 use crate::log::{Part, StreamId};
 use crate::segment::file_name;
+use crate::segment::map::merge;
 use crate::stats::LogStats;
 
 /// How often the file system is asked for its free space.
 const FREE_SPACE_AGE: Duration = Duration::from_secs(1);
-/// After so many failed reads of the same events in a row, what the disk cannot read counts as damaged: a reader must not wait for a bad
-/// sector for ever.
-pub(super) const READ_TRIES: u32 = 8;
+/// When the same events could not be read for so long, in milliseconds, what the disk cannot read counts as damaged if it can read what is
+/// behind: a reader must not wait for a bad sector for ever, and a disk that is away for a while must not cost an event.
+pub(super) const PATIENCE_MILLIS: u64 = 60_000;
+/// The same where nothing is behind that could tell a bad sector from a disk that is away.
+pub(super) const LAST_PATIENCE_MILLIS: u64 = 3_600_000;
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -34,8 +39,10 @@ pub(super) struct Shared {
     pub(super) queue: Queue,
     pub(super) stats: LogStats,
     pub(super) free: Mutex<Option<(Instant, Option<u64>)>>,
-    /// Reads that failed, by stream and number, and how often in a row.
-    pub(super) failing: Mutex<HashMap<(StreamId, u64), u32>>,
+    /// Reads that fail, by stream and number, and since when: Unix milliseconds.
+    pub(super) failing: Mutex<HashMap<(StreamId, u64), u64>>,
+    /// Bytes of segments that the disk cannot read and that were given up.
+    pub(super) bad: Mutex<HashMap<u64, Vec<Range<u64>>>>,
     /// Segments that could not be unlinked.
     pub(super) doomed: Mutex<Vec<u64>>,
 }
@@ -83,21 +90,52 @@ impl Shared {
         }
     }
 
-    /// Notes how a read ended; says whether its next try may give up what the disk cannot read.
-    pub(super) fn tried(&self, stream: StreamId, from: u64, failed: bool) -> bool {
-        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        if !failed {
-            failing.remove(&(stream, from));
-            return false;
+    /// Notes that a read succeeded.
+    pub(super) fn readable(&self, stream: StreamId, from: u64) {
+        self.failing().remove(&(stream, from));
+    }
+
+    /// Notes that a read failed; says what it may do instead, if it has failed for long enough. Time counts, not tries: several readers may stand at one number.
+    pub(super) fn unreadable(&self, stream: StreamId, from: u64) -> Option<Unreadable> {
+        let now = self.clock.unix_millis();
+        let mut failing = self.failing();
+        let since = failing.entry((stream, from)).or_insert(now);
+        // A clock that was set back begins anew.
+        *since = (*since).min(now);
+        match now - *since {
+            LAST_PATIENCE_MILLIS.. => Some(Unreadable::Lost { even_the_end: true }),
+            PATIENCE_MILLIS.. => Some(Unreadable::Lost { even_the_end: false }),
+            _ => None,
         }
-        let tries = failing.entry((stream, from)).or_default();
-        *tries += 1;
-        *tries >= READ_TRIES
+    }
+
+    /// Forgets failed reads of what is given up.
+    pub(super) fn forget_failing(&self, keep_from: &HashMap<StreamId, u64>) {
+        self.failing().retain(|(stream, from), _| keep_from.get(stream).is_none_or(|keep| from >= keep));
+    }
+
+    /// Bytes of a segment that were given up: nobody waits for them again.
+    pub(super) fn given_up(&self, sequence: u64) -> Vec<Range<u64>> {
+        self.bad.lock().unwrap_or_else(PoisonError::into_inner).get(&sequence).cloned().unwrap_or_default()
+    }
+
+    /// Gives up bytes of a segment.
+    pub(super) fn give_up(&self, sequence: u64, bytes: Vec<Range<u64>>) {
+        if !bytes.is_empty() {
+            let mut bad = self.bad.lock().unwrap_or_else(PoisonError::into_inner);
+            let of_segment = bad.entry(sequence).or_default();
+            *of_segment = merge([std::mem::take(of_segment), bytes].concat());
+        }
+    }
+
+    fn failing(&self) -> MutexGuard<'_, HashMap<(StreamId, u64), u64>> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Unlinks segments that are out of the state; those that fail are tried again with the next ones.
     pub(super) fn unlink(&self, sequences: Vec<u64>) {
         let mut doomed = self.doomed.lock().unwrap_or_else(PoisonError::into_inner);
+        self.bad.lock().unwrap_or_else(PoisonError::into_inner).retain(|sequence, _| !sequences.contains(sequence));
         doomed.extend(sequences);
         if doomed.is_empty() {
             return;

@@ -8,8 +8,9 @@ use flagpost_event::StreamName;
 use tokio::sync::watch;
 
 use crate::log::{Bounds, SegmentInfo, StreamId};
-use crate::recovery::{Known, Recovered};
+use crate::recovery::{Found, Known, Recovered};
 use crate::segment::map::{BlockAt, Held, SegmentMap, count};
+use crate::segment::scan::Scan;
 use crate::segment::table::{Table, TableEntry};
 
 /// A durable block whose lines are still in memory.
@@ -46,6 +47,10 @@ pub(super) struct Segment {
     pub(super) used: u64,
     /// See [`crate::recovery::Found::pins_next`].
     pub(super) pins_next: bool,
+    /// The disk could not read all of it at the start: where its records end is not known.
+    pub(super) unread: bool,
+    /// See [`crate::recovery::Found::unknown`].
+    pub(super) unknown: bool,
 }
 
 /// A durable block, to be published.
@@ -92,7 +97,7 @@ impl State {
             state.restore_stream(name, known);
         }
         for (sequence, found) in recovered.segments {
-            state.restore_segment(sequence, found.map, found.pins_next);
+            state.restore_segment(sequence, found);
         }
         state
     }
@@ -104,10 +109,54 @@ impl State {
     }
 
     /// Takes a segment that recovery found.
-    fn restore_segment(&mut self, sequence: u64, map: SegmentMap, pins_next: bool) {
+    fn restore_segment(&mut self, sequence: u64, found: Found) {
+        let Found { map, pins_next, unreadable, unknown, .. } = found;
         let streams = map.streams.into_iter().filter_map(|(name, held)| Some((*self.by_name.get(&name)?, held)));
-        let segment = Segment { streams: streams.collect(), table: map.table.unwrap_or_default(), used: map.used, pins_next };
-        self.segments.insert(sequence, segment);
+        let (streams, table) = (streams.collect(), map.table.unwrap_or_default());
+        self.segments.insert(sequence, Segment { streams, table, used: map.used, pins_next, unread: unreadable, unknown });
+    }
+
+    /// A segment of which nothing was known can be read: what it holds of what it claimed. Returns how many events of that are damaged.
+    pub(super) fn learn(&mut self, sequence: u64, scan: Scan) -> u64 {
+        let known = |sequence: Option<u64>| sequence.and_then(|n| self.segments.get(&n)).is_some_and(|segment| !segment.unknown);
+        let (older, newer) = (known(sequence.checked_sub(1)), known(sequence.checked_add(1)));
+        let Some(segment) = self.segments.get_mut(&sequence) else { return 0 };
+        let Scan { mut map, torn, .. } = scan;
+        segment.pins_next |= torn;
+        for (id, claim) in std::mem::take(&mut segment.streams) {
+            let Some(name) = self.streams.get(&id).map(|stream| &stream.name) else { continue };
+            let begins = map.table.as_ref().map(|table| table.next(name));
+            let mut held = match map.streams.remove(name) {
+                Some(held) => Held { id, ..held },
+                // Nothing of it was found, and only here it can have been.
+                None if newer && begins.is_some_and(|next| next < claim.numbers.end) => {
+                    Held::new(id, begins.unwrap_or(claim.numbers.start), claim.bytes_end)
+                }
+                None => continue,
+            };
+            if begins.is_none() && older && claim.numbers.start < held.numbers.start {
+                held.damaged.insert(0, claim.numbers.start..held.numbers.start);
+                held.numbers.start = claim.numbers.start;
+            }
+            segment.pins_next |= held.numbers.end > claim.numbers.end;
+            if held.numbers.end > claim.numbers.end || newer {
+                held.end_at(claim.numbers.end, claim.bytes_end);
+            }
+            if !held.numbers.is_empty() {
+                segment.streams.insert(id, held);
+            }
+        }
+        (segment.unread, segment.unknown, segment.used) = (false, false, map.used);
+        segment.table = map.table.unwrap_or_default();
+        segment.streams.values().flat_map(|held| &held.damaged).map(count).sum()
+    }
+
+    /// Whether another segment of which nothing is known may hold a number; this one then no longer claims it.
+    pub(super) fn leave(&mut self, sequence: u64, id: StreamId, number: u64) -> bool {
+        let claims = |segment: &Segment| segment.unknown && segment.streams.get(&id).is_some_and(|held| held.numbers.contains(&number));
+        let others = self.segments.iter().any(|(other, segment)| *other != sequence && claims(segment));
+        let segment = self.segments.get_mut(&sequence).filter(|segment| others && claims(segment));
+        segment.is_some_and(|segment| segment.streams.remove(&id).is_some())
     }
 
     /// The stream's id; a new one for a new name.

@@ -80,10 +80,14 @@ fn lost(start: u64, end: u64, bytes: u64) -> Held {
 
 /// Gives a segment whose table is lost the numbers between its neighbours. `limits`: where the newer one begins.
 pub(super) fn adopt(segments: &mut BTreeMap<u64, Found>, sequence: u64, limits: &Limits) {
+    // What one that cannot be read holds is not known: what is missing before it may be its own, and several may claim the same numbers
+    // until they can be read.
+    let unreadable = segments.get(&sequence).is_some_and(|found| found.unreadable);
     let older: BTreeMap<StreamName, u64> = match segments.range(..sequence).next_back() {
-        Some((&before, _)) if before + 1 != sequence => return,
+        Some((&before, _)) if before + 1 != sequence && !unreadable => return,
         Some(_) => {
-            let parts = segments.range(..sequence).flat_map(|(_, found)| &found.map.streams);
+            let known = segments.range(..sequence).filter(|(_, found)| !found.unknown);
+            let parts = known.flat_map(|(_, found)| &found.map.streams);
             parts.map(|(name, held)| (name.clone(), held.numbers.end)).collect()
         }
         None => BTreeMap::new(),

@@ -40,6 +40,8 @@ pub enum Finding {
     },
     /// The disk could not read so many bytes.
     Unreadable(u64),
+    /// The file could not be opened; what the system said.
+    NotOpened(String),
     /// The file ends before its records do.
     NoRecords,
 }
@@ -58,6 +60,7 @@ impl fmt::Display for Finding {
                 write!(f, "a write that a crash cut short before it was acknowledged ({events} events in it)")
             }
             Finding::Unreadable(bytes) => write!(f, "{bytes} bytes that the disk cannot read"),
+            Finding::NotOpened(error) => write!(f, "it cannot be opened: {error}"),
             Finding::NoRecords => write!(f, "no record at all"),
         }
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::records::{Item, Origin, Payload, Records};
-use super::window::Window;
+use super::window::{Forgives, Window};
 use crate::block::{self, END_MAGIC, Header, Kind, MAGIC, NoHeader};
 use crate::disk::{Disk, DiskFile};
 use crate::log::StreamId;
@@ -42,7 +42,7 @@ fn file(bytes: &[u8]) -> Arc<dyn DiskFile> {
 /// Good records' payloads, and the bytes called garbage.
 fn walk(bytes: &[u8]) -> (Vec<(u64, Bytes, Payload, bool)>, u64) {
     let file = file(bytes);
-    let mut window = Window::new(&*file, false).unwrap();
+    let mut window = Window::new(&*file, Forgives::NOTHING).unwrap();
     let mut records = Records::new(&mut window, ORIGIN, 0, u64::MAX);
     let (mut found, mut garbage) = (Vec::new(), 0);
     loop {

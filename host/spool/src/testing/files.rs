@@ -177,6 +177,12 @@ impl Files {
         self.durable_names.insert(path.to_owned(), self.last);
     }
 
+    /// A file that is not there any more, durably.
+    pub(super) fn lose(&mut self, path: &Path) {
+        self.names.remove(path);
+        self.durable_names.remove(path);
+    }
+
     pub(super) fn create(&mut self, path: &Path) -> u64 {
         self.last += 1;
         self.inodes.insert(self.last, Inode::default());

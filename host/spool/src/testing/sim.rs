@@ -39,6 +39,8 @@ struct Inner {
     faults: Vec<Fault>,
     /// Files and bytes of them that cannot be read.
     unreadable: Vec<(PathBuf, Range<u64>)>,
+    /// Files that cannot be opened.
+    refused: Vec<PathBuf>,
     sync_works: bool,
     capacity: u64,
 }
@@ -64,6 +66,7 @@ impl SimDisk {
             power_cut_at: None,
             faults: Vec::new(),
             unreadable: Vec::new(),
+            refused: Vec::new(),
             sync_works,
             capacity: 1 << 30,
         };
@@ -108,6 +111,7 @@ impl SimDisk {
         files.crash(&mut random);
         let after = SimDisk::with(files, random, inner.sync_works);
         after.inner().unreadable.clone_from(&inner.unreadable);
+        after.inner().refused.clone_from(&inner.refused);
         after
     }
 
@@ -139,9 +143,21 @@ impl SimDisk {
         self.inner().unreadable.push((path.to_owned(), bytes));
     }
 
-    /// Makes all bytes readable again.
+    /// Makes a file impossible to open from now on, as wrong rights do.
+    pub fn refuse_to_open(&self, path: &Path) {
+        self.inner().refused.push(path.to_owned());
+    }
+
+    /// Removes a file for good, as somebody's hand does.
+    pub fn lose(&self, path: &Path) {
+        self.inner().files.lose(path);
+    }
+
+    /// Makes all files and bytes readable again.
     pub fn heal(&self) {
-        self.inner().unreadable.clear();
+        let mut inner = self.inner();
+        inner.unreadable.clear();
+        inner.refused.clear();
     }
 
     fn file(&self, inode: u64) -> Arc<dyn DiskFile> {
@@ -197,6 +213,9 @@ impl Disk for SimDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let mut inner = self.inner();
         inner.call(Call::Other)?;
+        if inner.refused.iter().any(|refused| refused == path) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         let inode = inner.find(path)?;
         drop(inner);
         Ok(self.file(inode))

@@ -11,8 +11,9 @@ use crate::testing::{Fault, SimDisk};
 
 const SEGMENT: u64 = 4 << 10;
 
+/// A clock that is set by hand: milliseconds.
 #[derive(Debug, Default)]
-struct HandClock(AtomicU64);
+pub(super) struct HandClock(pub(super) AtomicU64);
 
 impl Clock for HandClock {
     fn now(&self) -> SystemTime {
