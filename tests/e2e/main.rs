@@ -16,3 +16,6 @@ mod pass_through;
 mod plugins;
 mod poison;
 mod shutdown;
+mod surface;
+mod tenants;
+mod tls;

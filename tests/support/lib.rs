@@ -26,7 +26,7 @@ pub use guests::{Guest, guest};
 pub use metrics::{Counts, Metrics};
 pub use program::{Finished, Program, flagpost};
 pub use relay::{Client, client};
-pub use setup::Setup;
+pub use setup::{Setup, free_port};
 pub use store::{Books, books};
 pub use target::{Answer, Received, Target};
 pub use upstream::Upstream;

@@ -14,6 +14,7 @@ pub struct Setup {
     directory: Arc<TempDir>,
     /// Where the relay listens.
     pub port: u16,
+    server: String,
     head: String,
     exporters: String,
 }
@@ -23,7 +24,7 @@ impl Setup {
     pub fn new() -> Setup {
         let directory = Arc::new(tempfile::tempdir().unwrap());
         fs::create_dir(directory.path().join("plugins")).unwrap();
-        let setup = Setup { directory, port: free_port(), head: String::new(), exporters: String::new() };
+        let setup = Setup { directory, port: free_port(), server: String::new(), head: String::new(), exporters: String::new() };
         setup.with_head("evaluation: none\n")
     }
 
@@ -31,6 +32,14 @@ impl Setup {
     #[must_use]
     pub fn with_head(mut self, head: &str) -> Setup {
         head.clone_into(&mut self.head);
+        self.write();
+        self
+    }
+
+    /// Sets more keys of `server`, beside `host` and `port`: YAML, the members of the map.
+    #[must_use]
+    pub fn with_server(mut self, server: &str) -> Setup {
+        server.clone_into(&mut self.server);
         self.write();
         self
     }
@@ -82,10 +91,10 @@ impl Setup {
     }
 
     fn write(&self) {
-        let Setup { port, head, exporters, .. } = self;
+        let Setup { port, server, head, exporters, .. } = self;
         let exporters = if exporters.is_empty() { String::new() } else { format!("exporters:\n{exporters}\n") };
         let buffer = if head.contains("buffer:") { String::new() } else { "buffer: { path: store, minFree: 1MiB }\n".to_owned() };
-        let text = format!("server: {{ host: 127.0.0.1, port: {port} }}\npluginsDir: plugins\n{buffer}{head}\n{exporters}");
+        let text = format!("server: {{ host: 127.0.0.1, port: {port}, {server} }}\npluginsDir: plugins\n{buffer}{head}\n{exporters}");
         fs::write(self.config(), text).unwrap();
     }
 }
@@ -97,7 +106,7 @@ impl Default for Setup {
 }
 
 /// A port that nobody has, below the range that the system gives to outgoing connections: it stays free between two starts.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let offset = (std::process::id() % 150) as u16 * 100;
     loop {
