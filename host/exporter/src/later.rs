@@ -64,6 +64,8 @@ macro_rules! objects {
             filename: String,
             /// One line of CSV: a template over an event's fields, with its line feed.
             csv_template: String,
+            /// Ours: writes every value that `csvTemplate` prints as a quoted field (RFC 4180).
+            csv_quote: bool,
             /// How Parquet is compressed: `UNCOMPRESSED`, `SNAPPY`, `GZIP`, `BROTLI`, `ZSTD` or `LZ4_RAW`.
             parquet_compression_codec: String,
         }
@@ -76,6 +78,7 @@ macro_rules! objects {
                     format: DEFAULT_FORMAT.to_owned(),
                     filename: DEFAULT_FILENAME.to_owned(),
                     csv_template: DEFAULT_CSV_TEMPLATE.to_owned(),
+                    csv_quote: false,
                     parquet_compression_codec: DEFAULT_PARQUET_CODEC.to_owned(),
                 }
             }

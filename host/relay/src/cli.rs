@@ -39,8 +39,8 @@ enum Command {
     },
     /// Prints the JSON Schema of the configuration, for editors.
     Schema {
-        /// Prints the reference page instead.
-        #[arg(long, hide = true)]
+        /// Prints the reference page instead (`docs/configuration.md`).
+        #[arg(long)]
         markdown: bool,
     },
     /// Delivers everything that waits in a store, takes nothing new, and ends: before a store is moved or removed.

@@ -160,7 +160,7 @@ impl Node {
     pub fn hide(&self, message: String) -> String {
         match &self.data {
             Data::Null => message,
-            Data::Scalar(Scalar { text, written: Some(written), .. }) if !text.is_empty() => message.replace(text.as_str(), written),
+            Data::Scalar(Scalar { text, written: Some(written), .. }) if text.len() >= SHORTEST => message.replace(text.as_str(), written),
             Data::Scalar(_) => message,
             Data::List(items) => items.iter().fold(message, |message, item| item.hide(message)),
             Data::Map(entries) => entries.iter().fold(message, |message, entry| entry.value.hide(message)),
@@ -222,6 +222,9 @@ impl From<Value> for Node {
 pub fn same_key(a: &str, b: &str) -> bool {
     a.eq_ignore_ascii_case(b)
 }
+
+/// What is shorter is no secret, and replacing it would garble a message whose words it is part of.
+const SHORTEST: usize = 4;
 
 /// At most 60 characters of a text, for messages.
 fn shorten(text: &str) -> String {

@@ -132,6 +132,9 @@ fn chain(error: reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use flagpost_settings::{Problems, decode};
+
+    use super::super::Keys;
     use super::*;
 
     #[test]
@@ -141,7 +144,9 @@ mod tests {
             "secret": "hunter2",
             "headers": { "X-Key": "hunter2" },
         });
-        let config = WebhookConfig::read(config, "host").unwrap();
+        let mut problems = Problems::default();
+        let keys: Keys = decode(&config.into(), "", &mut problems);
+        let config = keys.check(&mut problems, "host").unwrap();
         let text = format!("{:?} {config:?}", Client::new(&config).unwrap());
         assert!(text.contains("https://h/…") && !text.contains("hunter2"), "{text}");
     }

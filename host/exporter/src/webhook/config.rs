@@ -64,7 +64,7 @@ impl Kind for Keys {
 }
 
 impl Keys {
-    fn check(self, problems: &mut Problems, hostname: &str) -> Option<WebhookConfig> {
+    pub(super) fn check(self, problems: &mut Problems, hostname: &str) -> Option<WebhookConfig> {
         require(problems, Self::NAME, "endpointUrl", &self.endpoint_url, "https://example.com/events");
         let endpoint = Url::parse(&self.endpoint_url).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         if !self.endpoint_url.is_empty() && endpoint.is_none() {

@@ -164,6 +164,10 @@ fn lenient(keywords: &mut Map<String, Value>) {
     } else if keywords.contains_key("enum") || keywords.contains_key("pattern") {
         json!({ "type": "string", "pattern": VARIABLE })
     } else {
+        if is(&["string"]) {
+            // Text that looks like a number or a truth value needs no quotes.
+            keywords.insert("type".to_owned(), json!(["string", "number", "boolean", "null"]));
+        }
         return;
     };
     let mut outer = Map::new();

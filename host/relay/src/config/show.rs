@@ -106,24 +106,31 @@ fn walk(shape: &Value, node: Option<&Node>, path: &str, found: &mut Vec<Effectiv
             let secret = shape["format"] == "password" || !open;
             let variable = matches!(node.place, Place::Variable(_));
             let shown = scalar.written.as_deref().filter(|_| !variable).unwrap_or(&scalar.text);
-            say(if secret { REDACTED.to_owned() } else { without_user(shown) }, &node.place);
+            say(if secret { REDACTED.to_owned() } else { without_secrets(path, shown) }, &node.place);
         }
         (Data::List(_) | Data::Map(_), ..) => say(REDACTED.to_owned(), &node.place),
         _ => {}
     }
 }
 
-/// A URL without what may be a secret in it; any other text as it is.
-fn without_user(text: &str) -> String {
+/// Of a URL only where it leads: user, path and query of a webhook may be secrets. Any other text as it is.
+fn without_secrets(path: &str, text: &str) -> String {
     match url::Url::parse(text) {
-        Ok(mut url) if url.has_host() && (!url.username().is_empty() || url.password().is_some() || url.query().is_some()) => {
-            url.set_username("").ok();
-            url.set_password(None).ok();
-            url.set_query(url.query().is_some().then_some("..."));
-            url.to_string()
-        }
+        Ok(url) if url.has_host() && path != "upstream.url" && !is_origin(&url) => match url.port() {
+            Some(port) => format!("{}://{}:{port}/…", url.scheme(), url.host_str().unwrap_or_default()),
+            None => format!("{}://{}/…", url.scheme(), url.host_str().unwrap_or_default()),
+        },
         _ => text.to_owned(),
     }
+}
+
+/// Whether there is nothing in it but scheme, host and port.
+fn is_origin(url: &url::Url) -> bool {
+    matches!(url.path(), "" | "/")
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none()
 }
 
 /// The alternative that fits: by `kind` among exporters, else the section or, for a leaf, the whole.

@@ -36,7 +36,7 @@ exporters:
         ("exporters[0].name", "webhook-6a8d8f86", Place::Nowhere),
         ("exporters[0].maxBacklog", "4GiB", Place::Nowhere),
         ("exporters[0].retry.initial", "500ms", Place::Nowhere),
-        ("exporters[0].endpointUrl", "https://h/x?...", Place::Line(8)),
+        ("exporters[0].endpointUrl", "https://h/…", Place::Line(8)),
         ("exporters[0].meta.team", "x", Place::Variable("EXPORTERS_0_META_TEAM".into())),
     ];
     for (path, value, place) in table {
