@@ -174,7 +174,7 @@ impl Schemathesis {
         run(Command::new(self.bin.join("openapi-spec-validator")).arg(&document));
         std::fs::remove_file(&document).unwrap();
         let mut command = Command::new(self.bin.join("schemathesis"));
-        command.args(["run", url, "--header", &format!("X-API-Key: {key}"), "--seed", "1", "--max-examples", "40", "--no-color"]);
+        command.args(["run", url, "--header", &format!("X-API-Key: {key}"), "--seed", "1", "--max-examples", "20", "--no-color"]);
         command.args(["--phases", "examples,coverage,fuzzing", "--generation-deterministic"]);
         command.args(["--checks", CHECKS]);
         command.current_dir(env!("CARGO_TARGET_TMPDIR")).env("NO_PROXY", "*");
