@@ -27,6 +27,8 @@ env: [ { name: WEBHOOK_SECRET, valueFrom: { secretKeyRef: { name: hooks, key: se
 envFrom: [ { secretRef: { name: cloud } } ]
 persistence: { storageClassName: fast, accessModes: [ReadWriteOncePod], size: 20Gi, annotations: { a: b } }
 plugins: { volume: { persistentVolumeClaim: { claimName: plugins, readOnly: true } } }
+extraVolumes: [ { name: tls, secret: { secretName: flagpost-tls } } ]
+extraVolumeMounts: [ { name: tls, mountPath: /tls, readOnly: true } ]
 networkPolicy:
   enabled: true
   from: [ { namespaceSelector: { matchLabels: { team: web } } } ]
@@ -150,8 +152,8 @@ fn the_pod_is_locked_down_probed_and_given_the_time_to_deliver() {
     assert_eq!(security["capabilities"], json!({ "drop": ["ALL"] }));
     assert_eq!((&pod["securityContext"]["runAsNonRoot"], &pod["securityContext"]["runAsUser"]), (&json!(true), &json!(65532)));
     assert!(read("deploy/Dockerfile").contains("USER 65532:65532"), "the image's user");
-    assert_eq!(container["livenessProbe"]["httpGet"], json!({ "path": "/health/live", "port": "http" }));
-    assert_eq!(container["readinessProbe"]["httpGet"], json!({ "path": "/health/ready", "port": "http" }));
+    assert_eq!(container["livenessProbe"]["httpGet"], json!({ "path": "/health/live", "port": "http", "scheme": "HTTP" }));
+    assert_eq!(container["readinessProbe"]["httpGet"], json!({ "path": "/health/ready", "port": "http", "scheme": "HTTP" }));
     // 20 s of shutdownTimeout.
     assert_eq!(pod["terminationGracePeriodSeconds"], 45);
     let mounts: Vec<&str> =
@@ -172,6 +174,17 @@ fn health_and_metrics_move_with_the_monitoring_port() {
     }
     assert_eq!(only(&documents, "ServiceMonitor")["spec"]["endpoints"][0]["port"], "monitoring");
     assert_eq!(only(&documents, "NetworkPolicy")["spec"]["ingress"][0]["ports"], json!([{ "port": "http" }, { "port": "monitoring" }]));
+}
+
+#[test]
+fn probes_speak_tls_where_the_collectors_port_does() {
+    for (values, scheme) in [("", "HTTPS"), (", monitoringPort: 9090", "HTTP")] {
+        let (_, documents) = render(&format!("config: {{ server: {{ tls: {{ cert: /tls/tls.crt, key: /tls/tls.key }}{values} }} }}"));
+        let container = &only(&documents, "StatefulSet")["spec"]["template"]["spec"]["containers"][0];
+        for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+            assert_eq!(container[probe]["httpGet"]["scheme"], scheme, "{probe}");
+        }
+    }
 }
 
 #[test]

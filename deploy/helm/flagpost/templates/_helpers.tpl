@@ -55,6 +55,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{ if eq (include "flagpost.monitoringPort" .) (include "flagpost.port" .) }}http{{ else }}monitoring{{ end }}
 {{- end }}
 
+{{/* TLS belongs to the collector's port; a monitoring port of its own speaks plain HTTP. */}}
+{{- define "flagpost.monitoringScheme" -}}
+{{ if and ((.Values.config).server).tls (eq (include "flagpost.monitoringPortName" .) "http") }}HTTPS{{ else }}HTTP{{ end }}
+{{- end }}
+
 {{/* Seconds of a time such as 10s, 2m or 1m30s. */}}
 {{- define "flagpost.seconds" -}}
 {{- $total := 0 -}}
@@ -109,6 +114,9 @@ capabilities:
   mountPath: /plugins
   readOnly: true
 {{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "flagpost.volumes" -}}
@@ -123,5 +131,8 @@ capabilities:
 {{- with .Values.plugins.volume }}
 - name: plugins
   {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
 {{- end }}
 {{- end }}
