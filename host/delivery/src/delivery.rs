@@ -130,9 +130,9 @@ impl Delivery {
         Ok(())
     }
 
-    /// Every task, orphaned ones included.
+    /// Every task, orphaned ones included, and those that were given up since the start: what was dropped stays readable.
     pub fn statuses(&self) -> Vec<Arc<TaskStatus>> {
-        self.shared.tasks().into_iter().map(|task| task.status).collect()
+        self.shared.statuses()
     }
 
     /// Asked by the collector before it takes a request.
