@@ -19,6 +19,8 @@ pub(crate) struct Oddities {
     pub(crate) damaged: Range<u64>,
     /// Reads fail.
     pub(crate) fails: AtomicBool,
+    /// Trims never return.
+    pub(crate) hangs: AtomicBool,
     /// How often it was read and trimmed.
     pub(crate) reads: AtomicUsize,
     pub(crate) trims: AtomicUsize,
@@ -83,6 +85,9 @@ impl EventLog for OddLog {
     }
     async fn trim(&self, keep_from: &[(StreamId, u64)]) {
         self.1.trims.fetch_add(1, Ordering::Relaxed);
+        if self.1.hangs.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         self.give_way().await;
         self.0.trim(keep_from).await;
         self.give_way().await;
