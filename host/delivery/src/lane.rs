@@ -202,14 +202,24 @@ impl Lane {
         self.plan.trying = Some(self.plan.remaining.clone());
     }
 
+    /// These were named and nothing was delivered beside them: they are judged alone once something is.
+    pub(crate) fn set_aside(&mut self, numbers: &[u64]) {
+        let suspicion = self.suspects();
+        numbers.iter().for_each(|&number| suspicion.set_aside(number));
+    }
+
     /// These would be condemned, but poison is no longer rare: nothing more is before one of the suspects is delivered.
     pub(crate) fn refuse(&mut self, numbers: &[u64]) {
-        let remaining = &self.plan.remaining;
-        let suspicion = self.suspicion.get_or_insert_with(|| Suspicion::resume(remaining, &NumberRanges::default(), false, 0));
+        let suspicion = self.suspects();
         for &number in numbers {
             suspicion.remove(&NumberRanges::of(number..number + 1));
             suspicion.refuse(number);
         }
+    }
+
+    fn suspects(&mut self) -> &mut Suspicion {
+        let remaining = &self.plan.remaining;
+        self.suspicion.get_or_insert_with(|| Suspicion::resume(remaining, &NumberRanges::default(), false, 0))
     }
 
     /// Another implementation took over: attempts start anew, the id stays.

@@ -250,13 +250,19 @@ impl Worker {
         let left = format!("{again} of {} events to be sent again", piece.count());
         if parts.delivered.none() {
             // Nothing was settled.
-            let (named, one) = (parts.guilty.len(), parts.guilty.into_iter().next());
+            let named: Vec<u64> = parts.guilty.iter().map(|(number, _)| *number).collect();
+            let one = parts.guilty.into_iter().next().map(|(_, reason)| reason);
             return Some(match one {
-                Some((_, reason)) if again == 0 && named == 1 => ExportError::Rejected { reason },
-                Some((_, reason)) if again == 0 => {
-                    ExportError::Rejected { reason: format!("all {named} events were refused, the first because: {reason}") }
+                Some(reason) if again == 0 && named.len() == 1 => ExportError::Rejected { reason },
+                Some(reason) if again == 0 => {
+                    ExportError::Rejected { reason: format!("all {} events were refused, the first because: {reason}", named.len()) }
                 }
-                _ => ExportError::Retryable { reason: left, after },
+                one => {
+                    if let (Some(lane), Some(_)) = (self.lanes.get_mut(first), one) {
+                        lane.set_aside(&named);
+                    }
+                    ExportError::Retryable { reason: left, after }
+                }
             });
         }
         if parts.delivered == *piece {

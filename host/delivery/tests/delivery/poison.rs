@@ -162,6 +162,30 @@ async fn an_exporter_that_names_everything_condemns_nothing_of_100_000() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_that_is_named_while_nothing_is_delivered_is_condemned_once_something_is() {
+    for (bulk, throttled) in [(true, 0), (true, 12), (false, 0), (false, 12)] {
+        let world = World::new();
+        let delivery = world.deliver().await;
+        // Nothing is sent of a batch with such an event in it; and at first nothing at all.
+        let exporter = Arc::new(Scripted::new(bulk, move |batch, call| {
+            let (named, others): (Vec<_>, Vec<_>) = numbers(batch).into_iter().zip(0..).partition(|(number, _)| number % 60 == 3);
+            let rejected = named.iter().map(|(_, index)| RejectedEvent { index: *index, reason: "too large".to_owned() }).collect();
+            let retry = others.into_iter().map(|(_, index)| index).collect();
+            match named.is_empty() && call >= throttled {
+                true => Does::Delivers,
+                false => Does::Fails(ExportError::Partial { retry, rejected, after: None }),
+            }
+        }));
+        let status = delivery.add(spec("a", &exporter, batches_of(100))).await.unwrap();
+        world.append(200).await;
+        until("all is settled", || status.waiting_events() == 0).await;
+        assert_eq!(world.dead("a").await.into_keys().collect::<Vec<_>>(), [3, 63, 123, 183]);
+        assert_eq!(exporter.once().len(), 196);
+        assert_conserved(&world, &[status]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_witness_that_is_to_be_sent_again_is_waited_for_and_the_backlog_is_not_run_through() {
     let world = World::new();
     let delivery = world.deliver().await;
