@@ -22,6 +22,10 @@ const FINISH: Duration = Duration::from_secs(10);
 /// How long an exporter may take to free what it holds, however little time a shutdown has left.
 const CLOSE: Duration = Duration::from_secs(1);
 
+/// How long the bookkeeping may take to write the cursors, however little time a shutdown has left: a disk that is slow is worth waiting
+/// for, one that hangs is not.
+const FLUSH: Duration = Duration::from_secs(5);
+
 /// All tasks of one relay. Dropping it drops every worker where it is, as a crash would: [`shutdown`](Self::shutdown) ends it well.
 pub struct Delivery {
     shared: Arc<Shared>,
@@ -130,9 +134,9 @@ impl Delivery {
         Ok(())
     }
 
-    /// Every task, orphaned ones included.
+    /// Every task, orphaned ones included, and those that were given up since the start: what was dropped stays readable.
     pub fn statuses(&self) -> Vec<Arc<TaskStatus>> {
-        self.shared.tasks().into_iter().map(|task| task.status).collect()
+        self.shared.statuses()
     }
 
     /// Asked by the collector before it takes a request.
@@ -145,24 +149,37 @@ impl Delivery {
     pub async fn shutdown(&self, within: Duration) -> ShutdownReport {
         let deadline = Instant::now() + within;
         self.closing.store(true, Ordering::Release);
-        // Whoever is just being added is waited for.
-        drop(self.shared.registry.lock().await);
+        // Whoever is just being added is waited for, but not a disk that hangs.
+        drop(tokio::time::timeout(within.max(CLOSE), self.shared.registry.lock()).await);
         let tasks = self.shared.tasks();
         let ended = join_all(tasks.iter().map(|task| task.end(Mode::Drain, within))).await;
         let left = deadline.saturating_duration_since(Instant::now()).max(CLOSE);
         self.shared.close_unused(tasks.iter().filter_map(Task::exporter), left).await;
         self.keeper.abort();
-        let flushed = self.shared.ledger.flush().await;
-        if let Err(error) = &flushed {
-            tracing::error!(%error, "cursors could not be written at the end; what was delivered last will be delivered again");
+        let left = deadline.saturating_duration_since(Instant::now()).max(FLUSH);
+        let flushed = match tokio::time::timeout(left, self.shared.ledger.flush()).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "cursors could not be written at the end; what was delivered last will be delivered again");
+                false
+            }
+            Err(_) => {
+                tracing::error!(
+                    seconds = left.as_secs(),
+                    "the disk did not take the cursors at the end; what was delivered last will be delivered again"
+                );
+                false
+            }
+        };
+        if tokio::time::timeout(FLUSH, trim_at_the_end(&self.shared)).await.is_err() {
+            tracing::warn!("the log did not give up what was delivered last");
         }
-        trim_at_the_end(&self.shared).await;
         let unsent = tasks.iter().filter(|task| task.status.waiting_events() > 0).map(|task| Unsent {
             identity: task.status.identity().clone(),
             stream: task.status.stream().clone(),
             events: task.status.waiting_events(),
         });
-        ShutdownReport { in_time: ended.into_iter().all(|in_time| in_time), flushed: flushed.is_ok(), unsent: unsent.collect() }
+        ShutdownReport { in_time: ended.into_iter().all(|in_time| in_time), flushed, unsent: unsent.collect() }
     }
 }
 

@@ -25,11 +25,16 @@ const INTERVAL: Duration = Duration::from_millis(250);
 /// A task that gives up events says so at most this often.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 
+/// The log is asked to trim this often even when no cursor moved: a segment may have become idle, and one that could not be removed
+/// is tried again.
+const TRIM_EVERY: Duration = Duration::from_secs(30);
+
 /// What the keeper remembers between two rounds.
 #[derive(Default)]
 pub(crate) struct Keeper {
     said: HashMap<i64, Instant>,
     trimmed: Vec<(StreamId, u64)>,
+    trimmed_at: Option<Instant>,
 }
 
 /// Keeps until the task is dropped.
@@ -162,7 +167,7 @@ impl Keeper {
                 "an exporter is gone from the configuration for longer than `buffer.keepRemoved`: what waited for it is dropped"
             );
             match shared.ledger.forget(task.id).await {
-                Ok(()) => shared.forget(&task),
+                Ok(()) => shared.forget(&task, head),
                 Err(error) => tracing::error!(exporter = %task.status.identity(), %error, "a removed exporter could not be forgotten"),
             }
         }
@@ -171,9 +176,10 @@ impl Keeper {
     /// Gives up segments behind every durable cursor.
     async fn trim(&mut self, shared: &Shared) {
         let keep = floors(shared);
-        if keep != self.trimmed {
+        let now = Instant::now();
+        if keep != self.trimmed || self.trimmed_at.is_none_or(|at| now >= at + TRIM_EVERY) {
             shared.log.trim(&keep).await;
-            self.trimmed = keep;
+            (self.trimmed, self.trimmed_at) = (keep, Some(now));
         }
     }
 

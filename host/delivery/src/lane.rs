@@ -34,6 +34,8 @@ pub(crate) struct Lane {
     pub(crate) parked: bool,
     /// Tried on behalf of the batch that begins with this number: goes back in order when it fails.
     pub(crate) witness_for: Option<u64>,
+    /// An event behind it was asked, and could not be delivered for a reason that may pass: nobody is asked before it is due.
+    pub(crate) held_up: bool,
     /// Names in a row that were taken.
     pub(crate) names_taken: u32,
     /// Its lines as they were cut, for the first attempt.
@@ -112,6 +114,7 @@ impl Lane {
             stuck: false,
             parked: false,
             witness_for: None,
+            held_up: false,
             names_taken: 0,
             lines: None,
         }
@@ -199,6 +202,26 @@ impl Lane {
         self.plan.trying = Some(self.plan.remaining.clone());
     }
 
+    /// These were named and nothing was delivered beside them: they are judged alone once something is.
+    pub(crate) fn set_aside(&mut self, numbers: &[u64]) {
+        let suspicion = self.suspects();
+        numbers.iter().for_each(|&number| suspicion.set_aside(number));
+    }
+
+    /// These would be condemned, but poison is no longer rare: nothing more is before one of the suspects is delivered.
+    pub(crate) fn refuse(&mut self, numbers: &[u64]) {
+        let suspicion = self.suspects();
+        for &number in numbers {
+            suspicion.remove(&NumberRanges::of(number..number + 1));
+            suspicion.refuse(number);
+        }
+    }
+
+    fn suspects(&mut self) -> &mut Suspicion {
+        let remaining = &self.plan.remaining;
+        self.suspicion.get_or_insert_with(|| Suspicion::resume(remaining, &NumberRanges::default(), false, 0))
+    }
+
     /// Another implementation took over: attempts start anew, the id stays.
     pub(crate) fn start_anew(&mut self, now: Instant) {
         if self.suspicion.take().is_none() {
@@ -210,6 +233,7 @@ impl Lane {
         self.probes = 0;
         self.names_taken = 0;
         self.stuck = false;
+        self.held_up = false;
         self.due = now;
     }
 }

@@ -14,8 +14,6 @@ pub(crate) struct Parts {
     pub(crate) delivered: NumberRanges,
     /// Named guilty, and why.
     pub(crate) guilty: Vec<(u64, String)>,
-    /// Delivered or guilty: what need not be sent again.
-    pub(crate) gone: NumberRanges,
 }
 
 /// Takes a partial failure of `piece` apart. Indices that name no event, or one event twice, are a defect of the exporter; nothing it
@@ -31,12 +29,10 @@ pub(crate) fn take_apart(piece: &NumberRanges, retry: &[u32], rejected: Vec<Reje
             return Err(format!("the exporter named event {index} twice in one partial failure"));
         }
     }
-    let again =
-        NumberRanges::collect_from(retry.iter().map(|&index| index as usize).collect::<BTreeSet<_>>().iter().map(|&index| numbers[index]));
     let untouched = numbers.iter().enumerate().filter(|(index, _)| !named.contains(index));
     let mut guilty: Vec<(u64, String)> = rejected.into_iter().map(|event| (numbers[event.index as usize], event.reason)).collect();
     guilty.sort_by_key(|(number, _)| *number);
-    Ok(Parts { delivered: NumberRanges::collect_from(untouched.map(|(_, &number)| number)), guilty, gone: piece.without(&again) })
+    Ok(Parts { delivered: NumberRanges::collect_from(untouched.map(|(_, &number)| number)), guilty })
 }
 
 #[cfg(test)]
@@ -55,7 +51,6 @@ mod tests {
         let parts = take_apart(&piece, &[3, 0], rejected(&[4])).unwrap();
         assert_eq!(parts.delivered, NumberRanges(vec![11..12, 20..21]));
         assert_eq!(parts.guilty, [(22, "bad 4".to_owned())]);
-        assert_eq!(parts.gone, NumberRanges(vec![11..12, 20..21, 22..23]));
     }
 
     #[test]
@@ -77,7 +72,6 @@ mod tests {
     fn naming_nothing_means_that_all_were_delivered() {
         let piece = NumberRanges(vec![1..4]);
         let parts = take_apart(&piece, &[], Vec::new()).unwrap();
-        assert_eq!((parts.delivered, parts.guilty), (piece.clone(), Vec::new()));
-        assert_eq!(parts.gone, piece);
+        assert_eq!((parts.delivered, parts.guilty), (piece, Vec::new()));
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use flagpost_event::{Clock, StreamName};
@@ -32,13 +32,15 @@ pub enum StateKind {
     Full,
     /// Gone from the configuration; events are kept for a while.
     Orphaned,
+    /// Gone for longer than that: its events were dropped. Shown until the program ends.
+    Removed,
     /// Ended.
     Stopped,
 }
 
 impl StateKind {
     /// All of them, in the order in which they are reported.
-    pub const ALL: [StateKind; 9] = [
+    pub const ALL: [StateKind; 10] = [
         StateKind::Starting,
         StateKind::Compiling,
         StateKind::Running,
@@ -47,6 +49,7 @@ impl StateKind {
         StateKind::Invalid,
         StateKind::Full,
         StateKind::Orphaned,
+        StateKind::Removed,
         StateKind::Stopped,
     ];
 
@@ -61,6 +64,7 @@ impl StateKind {
             StateKind::Invalid => "invalid",
             StateKind::Full => "full",
             StateKind::Orphaned => "orphaned",
+            StateKind::Removed => "removed",
             StateKind::Stopped => "stopped",
         }
     }
@@ -106,6 +110,8 @@ pub struct TaskStatus {
     log: Arc<dyn EventLog>,
     clock: Arc<dyn Clock>,
     numbers: Mutex<Numbers>,
+    /// Where its events end, once it is no more.
+    ended: OnceLock<u64>,
     text: Mutex<Text>,
     retried: AtomicU64,
     last_success: AtomicU64,
@@ -132,6 +138,7 @@ impl TaskStatus {
             log,
             clock,
             numbers: Mutex::default(),
+            ended: OnceLock::new(),
             text: Mutex::new(Text { state: TaskState { kind: StateKind::Starting, reason: None }, full: None, last_error: None }),
             retried: AtomicU64::new(0),
             last_success: AtomicU64::new(0),
@@ -188,6 +195,9 @@ impl TaskStatus {
 
     /// How long the oldest of them has waited since it was stored; zero when none waits.
     pub fn oldest_age(&self) -> Duration {
+        if self.waiting_events() == 0 {
+            return Duration::ZERO;
+        }
         match self.log.appended_at(self.stream_id, self.cursor()) {
             Some(at) => Duration::from_millis(self.clock.unix_millis().saturating_sub(at)),
             None => Duration::ZERO,
@@ -243,7 +253,14 @@ impl TaskStatus {
     }
 
     pub(crate) fn head(&self) -> u64 {
-        self.log.bounds(self.stream_id).head
+        self.ended.get().copied().unwrap_or_else(|| self.log.bounds(self.stream_id).head)
+    }
+
+    /// The consumer is no more: events from `head` on are not its own.
+    pub(crate) fn end_at(&self, head: u64) {
+        let _again = self.ended.set(head);
+        self.set_full(None);
+        self.set_state(StateKind::Removed, Some("gone from the configuration for longer than `buffer.keepRemoved`".to_owned()));
     }
 
     pub(crate) fn set_numbers(&self, numbers: Numbers) {

@@ -245,6 +245,17 @@ impl Suspicion {
         Finding::Sick
     }
 
+    /// `number` was named as guilty by an answer that delivered nothing: it is judged alone, after a vouch.
+    pub(crate) fn set_aside(&mut self, number: u64) {
+        let alone = NumberRanges::of(number..number + 1);
+        self.remove(&alone);
+        if self.vouched {
+            self.insert(alone);
+        } else {
+            self.unproven.insert(number, ());
+        }
+    }
+
     /// These events are settled by other means.
     pub(crate) fn remove(&mut self, gone: &NumberRanges) {
         for number in gone.each().filter(|number| self.unproven.contains_key(number)).collect::<Vec<_>>() {

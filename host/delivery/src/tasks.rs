@@ -34,6 +34,7 @@ pub(crate) struct Shared {
     /// Whether the configuration is known, so that consumers without a worker are indeed gone from it.
     configured: AtomicBool,
     tasks: Mutex<BTreeMap<Key, Task>>,
+    removed: Mutex<BTreeMap<Key, Arc<TaskStatus>>>,
 }
 
 /// One consumer. A clone is a view of the same one.
@@ -136,7 +137,16 @@ impl Task {
 impl Shared {
     pub(crate) fn new(log: Arc<dyn EventLog>, ledger: Ledger, options: DeliveryOptions) -> Self {
         let (admission, registry) = (Admission::default(), tokio::sync::Mutex::new(()));
-        Shared { log, ledger, options, admission, registry, configured: AtomicBool::new(false), tasks: Mutex::default() }
+        Shared {
+            log,
+            ledger,
+            options,
+            admission,
+            registry,
+            configured: AtomicBool::new(false),
+            tasks: Mutex::default(),
+            removed: Mutex::default(),
+        }
     }
 
     pub(crate) fn context(&self) -> Context {
@@ -179,13 +189,26 @@ impl Shared {
         self.refresh_admission();
     }
 
-    pub(crate) fn forget(&self, task: &Task) {
-        lock(&self.tasks).remove(&(task.status.identity().clone(), task.status.stream().clone()));
+    /// Takes a consumer out; what became of its events stays readable until the program ends or the same one comes again. `head`: the
+    /// stream's head when it was taken out.
+    pub(crate) fn forget(&self, task: &Task, head: u64) {
+        let key = (task.status.identity().clone(), task.status.stream().clone());
+        task.status.end_at(head);
+        lock(&self.removed).insert(key.clone(), Arc::clone(&task.status));
+        lock(&self.tasks).remove(&key);
+    }
+
+    /// Everyone that an operator may ask about: tasks, orphaned ones, and those that were taken out since the program started.
+    pub(crate) fn statuses(&self) -> Vec<Arc<TaskStatus>> {
+        let tasks = self.tasks();
+        let removed = lock(&self.removed);
+        tasks.into_iter().map(|task| task.status).chain(removed.values().cloned()).collect()
     }
 
     /// Starts a worker where the record says. Whoever had the key before has ended.
     pub(crate) fn run(&self, spec: TaskSpec, record: ConsumerRecord) -> Arc<TaskStatus> {
         let key = (spec.identity.clone(), spec.stream.clone());
+        lock(&self.removed).remove(&key);
         let known = self.task(&key).filter(|task| task.status.kind() == spec.kind);
         let status = known.map_or_else(|| self.status(&key, &spec.kind), |task| task.status);
         status.set_numbers(numbers(&record));

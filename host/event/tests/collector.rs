@@ -73,10 +73,10 @@ fn integers_of_64_bits_stay_exact() {
 fn a_number_beyond_a_float_drops_its_event_alone() {
     let collected = collect(
         r#"{"events":[{"value":1e400},{"value":[{"a":-1e400}]},{"metadata":{"a":1e999}},{"kind":"tracking","evaluationContext":{"a":1e400}},
-        {"unknown":1e400,"key":"kept"}]}"#,
+        {"unknown":1e400,"key":"kept"},{"creationDate":1e400},{"creationDate":-1e400},{"kind":"tracking","creationDate":1e400}]}"#,
     );
-    assert_eq!((collected.ingested, collected.feature.count, collected.tracking.count), (5, 1, 0));
-    assert_eq!(collected.dropped.count(DropCause::NumberRange), 4);
+    assert_eq!((collected.ingested, collected.feature.count, collected.tracking.count), (8, 1, 0));
+    assert_eq!(collected.dropped.count(DropCause::NumberRange), 7);
 }
 
 #[test]

@@ -72,8 +72,9 @@
 //! looks for the next magic and finds the trailer. An older segment that cannot be read or opened does not stop the start: it answers for the
 //! numbers between its neighbours, and readers find out. The last group of an unsealed segment may never have been acknowledged: if a block of it was
 //! written in part (a whole sector of it or its trailer is zero, which no block has), that block and what follows is dropped in silence. If it is whole
-//! but wrong, that is damage: its numbers are reported and never given again. [`DiskLogOptions::floors`] adds what the bookkeeping knows
-//! to have been delivered, for the case that the disk has lost what it had confirmed. Old files are never appended to: the first group
+//! but wrong, that is damage: its numbers are reported and never given again. What a killed process wrote and did not sync is synced before anybody sees it: else a power cut would
+//! give the numbers of delivered events to others. [`DiskLogOptions::floors`] adds what the bookkeeping knows to have been delivered or
+//! planned, for the case that the disk has lost what it had confirmed. Old files are never appended to: the first group
 //! after a start begins a new segment. Nothing but trailing zeros is cut from a file.
 //!
 //! # Reading
@@ -98,6 +99,8 @@
 //!   that try again may produce duplicates.
 //! * Loss of more than a byte at the very end of a store that was not closed: if header *and* trailer of the last block are unreadable, nothing
 //!   says what it held.
+//! * That events of a process that was killed outlive a sync that fails at the next start: that start ends with an error, and the one after
+//!   it cannot know.
 //! * A start when the newest unsealed segment has a sector that the disk cannot read: guessing the head could give numbers twice. Moving
 //!   that file away gives its events up.
 //! * Protection against someone who writes into the directory: checksums are not signatures.

@@ -3,14 +3,16 @@
 //! The operating system holds the lock and lets go of it when the process ends, however it ends. What stands in the file is for people: the
 //! process that holds it. The lock is advisory, so `flagpost spool check` can read a store beside a running relay.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use flagpost_event::Clock;
+
+use crate::disk::make_dir;
 
 const FILE: &str = "LOCK";
 /// How often a waiting relay tries again: a rolling restart notices at most this late.
@@ -58,7 +60,7 @@ impl Lock {
     pub fn acquire(dir: &Path, wait: Duration, clock: &dyn Clock) -> Result<Lock, LockError> {
         let path = dir.join(FILE);
         let failed = |source| LockError::Io { path: path.clone(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+        make_dir(dir).map_err(failed)?;
         let mut options = OpenOptions::new();
         let mut file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
         let begun = Instant::now();

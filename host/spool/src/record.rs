@@ -58,6 +58,13 @@ impl ConsumerRecord {
         let lost: u64 = self.dropped.values().sum();
         (self.cursor - self.start).saturating_sub(self.dead).saturating_sub(lost)
     }
+
+    /// The first number that nobody outside has seen: below it are events that were delivered, or that a batch under way has named to its
+    /// destination. For [`DiskLogOptions::floors`](crate::DiskLogOptions::floors).
+    pub fn floor(&self) -> u64 {
+        let plans = self.plan.iter().flat_map(|plan| std::iter::once(plan).chain(&plan.behind));
+        plans.map(|plan| plan.last.saturating_add(1)).fold(self.cursor, u64::max)
+    }
 }
 
 /// Why an event was given up without being delivered.

@@ -30,16 +30,23 @@ pub(crate) struct Landing {
 /// Sends the batch and returns what became of it and how long it took.
 pub(crate) async fn attempt(exporter: Arc<dyn Exporter>, batch: EventBatch) -> (Result<(), ExportError>, Duration) {
     let began = Instant::now();
-    let outcome = fenced("export", ATTEMPT_CAP, exporter.export(&batch)).await;
+    // An exporter without a timeout of its own that does not come back has failed on this batch: that is a crash.
+    let late = |reason| ExportError::Crashed { reason };
+    let outcome = fenced("export", ATTEMPT_CAP, late, exporter.export(&batch)).await;
     (outcome, began.elapsed())
 }
 
-/// Runs a call into an exporter: too long is [`ExportError::Retryable`], a panic is [`ExportError::Crashed`].
-pub(crate) async fn fenced<T>(what: &str, cap: Duration, call: impl Future<Output = Result<T, ExportError>>) -> Result<T, ExportError> {
+/// Runs a call into an exporter: too long is what `late` says, a panic is [`ExportError::Crashed`].
+pub(crate) async fn fenced<T>(
+    what: &str,
+    cap: Duration,
+    late: impl FnOnce(String) -> ExportError,
+    call: impl Future<Output = Result<T, ExportError>>,
+) -> Result<T, ExportError> {
     match tokio::time::timeout(cap, AssertUnwindSafe(call).catch_unwind()).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(panic)) => Err(ExportError::Crashed { reason: format!("the exporter panicked in `{what}`: {}", message(&*panic)) }),
-        Err(_) => Err(ExportError::retryable(format!("`{what}` did not end within {} s", cap.as_secs()))),
+        Err(_) => Err(late(format!("`{what}` did not end within {} s", cap.as_secs()))),
     }
 }
 

@@ -107,7 +107,9 @@ fn consider(lane: &Lane, behind: bool, now: Instant) -> Option<Option<NumberRang
     }
     match lane.step() {
         Step::Try(piece) if due => Some(Some(piece)),
-        Step::Beyond(_) if behind && (due || lane.suspicion.as_ref().is_some_and(|suspicion| !suspicion.is_sick())) => Some(None),
+        Step::Beyond(_) if behind && (due || !lane.held_up && lane.suspicion.as_ref().is_some_and(|suspicion| !suspicion.is_sick())) => {
+            Some(None)
+        }
         Step::Beyond(oldest) if due => Some(Some(oldest)),
         _ => None,
     }

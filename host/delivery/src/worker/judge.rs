@@ -80,6 +80,7 @@ impl Worker {
                 lane.plan.crashes = 0;
             }
             suspicion.vouch();
+            lane.held_up = false;
             if !suspicion.is_sick() {
                 lane.probes = 0;
                 if matches!(suspicion.next(), Step::Try(_)) && lane.failures == 0 {
@@ -95,16 +96,22 @@ impl Worker {
         tracing::warn!(exporter = %self.spec.identity, stream = %self.spec.stream, first, events = piece.count(), reason, "an attempt failed");
         // Another answer than that: whoever said it comes again after its own pause.
         self.misconfigured &= matches!(error, ExportError::Misconfigured { .. });
+        let error = match error {
+            ExportError::Partial { retry, rejected, after } => match self.in_part(first, piece, retry, rejected, after) {
+                Some(error) => error,
+                None => return,
+            },
+            error => error,
+        };
         if self.is_expired(first) {
             return self.expire(first);
         }
         let Some(lane) = self.lanes.get_mut(first) else { return };
-        if let Some(held) = lane.witness_for
-            && !matches!(error, ExportError::Partial { .. })
-        {
+        if let Some(held) = lane.witness_for {
             self.lanes.remove(first);
             return self.witness_failed(held, error);
         }
+        let reason = error.to_string();
         match error {
             ExportError::Retryable { after, .. } => {
                 self.last_reason = Some(reason);
@@ -116,7 +123,8 @@ impl Worker {
             }
             ExportError::Crashed { .. } => self.crashed(first, piece, reason),
             ExportError::Rejected { .. } => self.fell(first, piece, Failure::Rejected, reason),
-            ExportError::Partial { retry, rejected, after } => self.in_part(first, piece, &retry, rejected, after),
+            // Taken apart above.
+            ExportError::Partial { .. } => {}
             ExportError::Misconfigured { .. } => {
                 self.misconfigured = true;
                 if !std::mem::replace(&mut self.said_sick, true) {
@@ -152,6 +160,7 @@ impl Worker {
             return self.search_on(first);
         };
         let finding = suspicion.failed(piece, failure);
+        lane.held_up = false;
         let finding = match finding {
             Finding::Guilty(number) if self.rarity.condemn() => {
                 tracing::warn!(exporter = %self.spec.identity, stream = %self.spec.stream, number, reason, "an event cannot be delivered: it goes to the dead letters");
@@ -208,38 +217,93 @@ impl Worker {
                 suspicion.beyond_failed();
                 self.sick(held);
             }
-            Some(_) => self.probe_later(held),
+            // It says nothing about the events: asked again after a pause.
+            Some(_) => {
+                lane.held_up = true;
+                match error {
+                    ExportError::Retryable { .. } => self.put_off(held, after),
+                    _ => self.probe_later(held),
+                }
+            }
             None => self.put_off(held, after),
         }
     }
 
-    fn in_part(&mut self, first: u64, piece: &NumberRanges, retry: &[u32], rejected: Vec<RejectedEvent>, after: Option<Duration>) {
-        let parts = match take_apart(piece, retry, rejected) {
+    /// Applies what a partial failure settled. What is left of it is treated as the answer that it amounts to: `None` when nothing is, or
+    /// when it is under way.
+    ///
+    /// The names that a destination gives are believed as far as anybody's word is: something else must have been delivered, here in the
+    /// same call, and poison must be rare. An exporter that names everything is one that refuses the batch.
+    fn in_part(
+        &mut self,
+        first: u64,
+        piece: &NumberRanges,
+        retry: Vec<u32>,
+        rejected: Vec<RejectedEvent>,
+        after: Option<Duration>,
+    ) -> Option<ExportError> {
+        let again = retry.len();
+        let parts = match take_apart(piece, &retry, rejected) {
             Ok(parts) => parts,
-            Err(reason) => return self.crashed(first, piece, reason),
+            Err(reason) => return Some(ExportError::Crashed { reason }),
         };
-        for (number, reason) in &parts.guilty {
-            tracing::warn!(exporter = %self.spec.identity, stream = %self.spec.stream, number, reason, "an event was refused: it goes to the dead letters");
+        let left = format!("{again} of {} events to be sent again", piece.count());
+        if parts.delivered.none() {
+            // Nothing was settled.
+            let named: Vec<u64> = parts.guilty.iter().map(|(number, _)| *number).collect();
+            let one = parts.guilty.into_iter().next().map(|(_, reason)| reason);
+            return Some(match one {
+                Some(reason) if again == 0 && named.len() == 1 => ExportError::Rejected { reason },
+                Some(reason) if again == 0 => {
+                    ExportError::Rejected { reason: format!("all {} events were refused, the first because: {reason}", named.len()) }
+                }
+                one => {
+                    if let (Some(lane), Some(_)) = (self.lanes.get_mut(first), one) {
+                        lane.set_aside(&named);
+                    }
+                    ExportError::Retryable { reason: left, after }
+                }
+            });
         }
-        let progress = !parts.gone.none();
-        if !parts.delivered.none() {
-            self.works(parts.delivered.count());
+        if parts.delivered == *piece {
+            self.delivered(first, piece);
+            return None;
         }
-        self.last_reason = Some(format!("{} of {} events to be sent again", retry.len(), piece.count()));
-        let Some(lane) = self.lanes.get_mut(first) else { return };
-        lane.settle_part(&parts.gone, parts.guilty);
-        if progress {
-            lane.failures = 0;
+        self.works(parts.delivered.count());
+        let (mut guilty, mut refused) = (Vec::new(), Vec::new());
+        for (number, reason) in parts.guilty {
+            if self.rarity.condemn() {
+                tracing::warn!(exporter = %self.spec.identity, stream = %self.spec.stream, number, reason, "an event was refused: it goes to the dead letters");
+                guilty.push((number, reason));
+            } else {
+                refused.push(number);
+                self.last_reason = Some(reason);
+            }
         }
+        let condemned = NumberRanges::collect_from(guilty.iter().map(|(number, _)| *number));
+        let gone = piece.without(&piece.without(&parts.delivered).without(&condemned));
+        let lane = self.lanes.get_mut(first)?;
+        lane.settle_part(&gone, guilty);
+        lane.failures = 0;
         if lane.is_done() {
             lane.suspicion = None;
             lane.parked = false;
-            lane.failures = 0;
-        } else if retry.is_empty() {
-            self.search_on(first);
-        } else {
-            self.put_off(first, after);
+            return None;
         }
+        if !refused.is_empty() {
+            lane.refuse(&refused);
+            if self.is_expired(first) {
+                self.expire(first);
+            } else {
+                self.sick(first);
+            }
+            return None;
+        }
+        if again == 0 {
+            self.search_on(first);
+            return None;
+        }
+        Some(ExportError::Retryable { reason: left, after })
     }
 
     fn name_taken(&mut self, first: u64, name: &str, reason: String) {

@@ -139,7 +139,7 @@ impl Worker {
             ExportError::retryable(format!("no object could be named: {error}{cause}"))
         })?;
         let facts = PlanFacts { batch: &batch, stream: self.stream(), timestamp };
-        let object = fenced("plan", PLAN_CAP, exporter.plan(&facts)).await?;
+        let object = fenced("plan", PLAN_CAP, ExportError::retryable, exporter.plan(&facts)).await?;
         if let Some(lane) = self.lanes.get_mut(first) {
             lane.plan.object = object;
         }

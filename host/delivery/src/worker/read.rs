@@ -1,5 +1,6 @@
 //! Reading from the log: a new batch, the lines of a planned one, one event.
 
+use std::io;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -63,8 +64,11 @@ pub(crate) async fn load(log: &dyn EventLog, stream: StreamId, numbers: &NumberR
                 }
                 Read::Damaged(range) => (range, DropReason::Damaged),
                 Read::Gone(range) => (range, DropReason::Gone),
-                // Planned, and now past the head: the log lost its end.
-                _ => (from..wanted.end, DropReason::Gone),
+                // Planned, and not there yet: never given up, and never taken for other events' numbers.
+                Read::Events(_) | Read::End => {
+                    let why = "the log ends before the events of a batch under way do";
+                    return Err(ReadError { stream, from, source: io::Error::new(io::ErrorKind::UnexpectedEof, why) });
+                }
             };
             let until = lost.end.clamp(from + 1, wanted.end);
             loaded.lost.push((from..until, reason));

@@ -1,17 +1,16 @@
 //! What happens when too much waits.
 
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use flagpost_delivery::{Policy, StateKind, WhenFull};
 use flagpost_event::StreamName;
-use flagpost_spool::{
-    AppendError, Bounds, DropReason, EventLog, MemoryLog, Part, Pressure, Read, ReadError, ReadLimit, SegmentInfo, StreamId,
-};
-use tokio::sync::watch;
+use flagpost_spool::{DropReason, StreamId};
 use tokio::time::Instant;
 
+use crate::odd_log::{OddLog, Oddities};
 use crate::support::*;
 
 #[tokio::test(start_paused = true)]
@@ -138,66 +137,35 @@ async fn the_log_keeps_what_somebody_needs_and_nothing_else() {
     until("nobody's events are given up", || world.log.pressure().held_bytes == 0).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_log_is_asked_to_trim_now_and_then_even_when_no_cursor_moves() {
+    let oddities = Arc::new(Oddities::default());
+    let world = World::over(|clock| OddLog::new(clock, &oddities));
+    let delivery = world.deliver().await;
+    let good = Arc::new(Scripted::good(false));
+    let status = delivery.add(spec("good", &good, Policy::default())).await.unwrap();
+    delivery.retain(&[(identity("good"), stream())]).await.unwrap();
+    world.append(10).await;
+    until("it is done", || status.waiting_events() == 0).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = oddities.trims.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    let idle = oddities.trims.load(Ordering::Relaxed) - before;
+    assert!((9..=10).contains(&idle), "{idle} in five minutes");
+}
+
 fn late_stream(world: &World) -> StreamId {
     world.log.stream(&stream())
 }
 
-/// A log with a hole: these numbers are damaged.
-struct Damaged(MemoryLog, std::ops::Range<u64>);
-
-#[async_trait]
-impl EventLog for Damaged {
-    fn stream(&self, name: &StreamName) -> StreamId {
-        self.0.stream(name)
-    }
-    fn streams(&self) -> Vec<(StreamId, StreamName)> {
-        self.0.streams()
-    }
-    async fn append(&self, parts: Vec<Part>) -> Result<(), AppendError> {
-        self.0.append(parts).await
-    }
-    fn bounds(&self, stream: StreamId) -> Bounds {
-        self.0.bounds(stream)
-    }
-    fn watch(&self, stream: StreamId) -> watch::Receiver<u64> {
-        self.0.watch(stream)
-    }
-    async fn read(&self, stream: StreamId, from: u64, mut limit: ReadLimit) -> Result<Read, ReadError> {
-        if self.1.contains(&from) {
-            return Ok(Read::Damaged(from..self.1.end));
-        }
-        if from < self.1.start {
-            limit.events = limit.events.min((self.1.start - from) as usize);
-        }
-        self.0.read(stream, from, limit).await
-    }
-    fn bytes_before(&self, stream: StreamId, number: u64) -> u64 {
-        self.0.bytes_before(stream, number)
-    }
-    fn number_within(&self, stream: StreamId, bytes: u64) -> u64 {
-        self.0.number_within(stream, bytes)
-    }
-    fn appended_at(&self, stream: StreamId, number: u64) -> Option<u64> {
-        self.0.appended_at(stream, number)
-    }
-    async fn trim(&self, keep_from: &[(StreamId, u64)]) {
-        self.0.trim(keep_from).await;
-    }
-    fn segments(&self) -> Vec<SegmentInfo> {
-        self.0.segments()
-    }
-    fn pressure(&self) -> Pressure {
-        self.0.pressure()
-    }
-    async fn close(&self) {
-        self.0.close().await;
-    }
+fn damaged(numbers: Range<u64>) -> Arc<Oddities> {
+    Arc::new(Oddities { damaged: numbers, ..Oddities::default() })
 }
 
 #[tokio::test(start_paused = true)]
 async fn damaged_events_are_stepped_over_and_counted() {
     for bulk in [true, false] {
-        let world = World::over(|clock| Arc::new(Damaged(MemoryLog::new(u64::MAX / 2, clock), 40..60)));
+        let world = World::over(|clock| OddLog::new(clock, &damaged(40..60)));
         let delivery = world.deliver().await;
         let exporter = Arc::new(Scripted::good(bulk));
         let status = delivery.add(spec("a", &exporter, batches_of(30))).await.unwrap();
@@ -218,8 +186,7 @@ async fn events_of_a_plan_that_can_no_longer_be_read_are_counted_and_the_rest_is
     world.append(100).await;
     until("it fails", || exporter.calls().len() > 1).await;
     drop(delivery);
-    let log = Damaged(MemoryLog::new(u64::MAX / 2, Arc::clone(&world.clock)), 90..110);
-    let damaged = World { log: Arc::new(log), ..world };
+    let damaged = World { log: OddLog::new(Arc::clone(&world.clock), &damaged(90..110)), ..world };
     damaged.append(100).await;
     exporter.rescript(|_, _| Does::Delivers);
     let delivery = damaged.deliver().await;

@@ -4,67 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use flagpost_delivery::{Policy, RetryPolicy};
-use flagpost_event::StreamName;
 use flagpost_exporter::{ExportError, Limits, RejectedEvent};
-use flagpost_spool::{AppendError, Bounds, EventLog, MemoryLog, Part, Pressure, Read, ReadError, ReadLimit, SegmentInfo, StreamId};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tokio::sync::watch;
 
+use crate::odd_log::{OddLog, Oddities};
 use crate::support::*;
-
-/// A log whose reads and trims give way, so that a crash can happen there.
-struct Yielding(MemoryLog);
-
-#[async_trait]
-impl EventLog for Yielding {
-    fn stream(&self, name: &StreamName) -> StreamId {
-        self.0.stream(name)
-    }
-    fn streams(&self) -> Vec<(StreamId, StreamName)> {
-        self.0.streams()
-    }
-    async fn append(&self, parts: Vec<Part>) -> Result<(), AppendError> {
-        self.0.append(parts).await
-    }
-    fn bounds(&self, stream: StreamId) -> Bounds {
-        self.0.bounds(stream)
-    }
-    fn watch(&self, stream: StreamId) -> watch::Receiver<u64> {
-        self.0.watch(stream)
-    }
-    async fn read(&self, stream: StreamId, from: u64, limit: ReadLimit) -> Result<Read, ReadError> {
-        tokio::task::yield_now().await;
-        let read = self.0.read(stream, from, limit).await;
-        tokio::task::yield_now().await;
-        read
-    }
-    fn bytes_before(&self, stream: StreamId, number: u64) -> u64 {
-        self.0.bytes_before(stream, number)
-    }
-    fn number_within(&self, stream: StreamId, bytes: u64) -> u64 {
-        self.0.number_within(stream, bytes)
-    }
-    fn appended_at(&self, stream: StreamId, number: u64) -> Option<u64> {
-        self.0.appended_at(stream, number)
-    }
-    async fn trim(&self, keep_from: &[(StreamId, u64)]) {
-        tokio::task::yield_now().await;
-        self.0.trim(keep_from).await;
-        tokio::task::yield_now().await;
-    }
-    fn segments(&self) -> Vec<SegmentInfo> {
-        self.0.segments()
-    }
-    fn pressure(&self) -> Pressure {
-        self.0.pressure()
-    }
-    async fn close(&self) {
-        self.0.close().await;
-    }
-}
 
 /// A random exporter: fails in every way now and then, and always rejects a few guilty events.
 fn troubled(seed: u64, guilty: BTreeSet<u64>) -> Arc<Scripted> {
@@ -105,7 +51,7 @@ fn troubled(seed: u64, guilty: BTreeSet<u64>) -> Arc<Scripted> {
 
 async fn round(seed: u64) {
     let mut random = StdRng::seed_from_u64(seed.wrapping_mul(0x51ed_270b));
-    let mut world = World::over(|clock| Arc::new(Yielding(MemoryLog::new(u64::MAX / 2, clock))));
+    let mut world = World::over(|clock| OddLog::new(clock, &Arc::new(Oddities { yields: true, ..Oddities::default() })));
     world.seed = seed;
     let total: u64 = 300;
     let guilty: BTreeSet<u64> = (0..random.random_range(0..4)).map(|_| random.random_range(1..=total)).collect();

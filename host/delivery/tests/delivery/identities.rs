@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use flagpost_delivery::{Delivery, Policy, StateKind, TaskStatus};
 use flagpost_event::StreamName;
-use flagpost_spool::Identity;
+use flagpost_spool::{DropReason, Identity};
 
 use crate::support::*;
 
@@ -79,15 +79,21 @@ async fn an_orphans_events_are_dropped_and_trimmed_when_its_time_is_up() {
     tokio::time::sleep(Duration::from_secs(23 * 3600)).await;
     assert_eq!((world.log.pressure().held_bytes, delivery.statuses().len()), (held, 2));
     let orphan = status_of(&delivery, "b");
-    until("it is forgotten", || delivery.statuses().len() == 1).await;
+    until("it is forgotten", || world.ledger.consumers().len() == 1).await;
     until("its events are gone", || world.log.pressure().held_bytes < held).await;
-    assert_eq!(orphan.dropped().values().sum::<u64>(), 500);
-    assert_eq!((orphan.waiting_events(), orphan.delivered()), (0, 0));
-    assert_eq!(world.ledger.consumers().len(), 1);
+    // What became of its events stays readable, and later events are not its own.
+    world.append(7).await;
+    until("a is done again", || statuses[0].waiting_events() == 0).await;
+    let shown = status_of(&delivery, "b");
+    assert!(Arc::ptr_eq(&shown, &orphan) && shown.state().kind == StateKind::Removed);
+    assert_eq!(shown.dropped().into_iter().collect::<Vec<_>>(), [(DropReason::Removed, 500)]);
+    assert_eq!((shown.accepted(), shown.waiting_events(), shown.delivered(), shown.waiting_bytes()), (500, 0, 0, 0));
+    assert_eq!(shown.oldest_age(), Duration::ZERO);
     let (_, statuses) = (delivery.shutdown(Duration::from_secs(1)).await, ());
     let () = statuses;
-    let (_delivery, statuses) = start(&world, &[("b", &b)]).await;
+    let (delivery, statuses) = start(&world, &[("b", &b)]).await;
     assert_eq!(statuses[0].accepted(), 0, "seen for the first time again");
+    assert_eq!(delivery.statuses().iter().filter(|status| status.identity().exporter == "b").count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

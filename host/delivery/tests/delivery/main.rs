@@ -5,6 +5,7 @@ mod budgets;
 mod crashes;
 mod identities;
 mod isolation;
+mod odd_log;
 mod outcomes;
 mod plans;
 mod poison;

@@ -270,3 +270,41 @@ async fn an_ordered_exporter_gets_one_batch_at_a_time_in_order_whatever_its_conc
     let order: Vec<u64> = exporter.calls().into_iter().flat_map(|call| call.delivered).collect();
     assert_eq!(order, (1..=500).collect::<Vec<_>>());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_partial_failure_settled_is_settled_also_when_the_batch_has_expired() {
+    let world = World::new();
+    let delivery = world.deliver().await;
+    // Too late by then.
+    let exporter = Arc::new(Scripted::new(true, |_, call| match call {
+        0 => Does::Fails(ExportError::Retryable { reason: "503".to_owned(), after: Some(Duration::from_secs(700)) }),
+        _ => Does::Fails(ExportError::Partial {
+            retry: vec![4, 5],
+            rejected: vec![RejectedEvent { index: 3, reason: "too large".to_owned() }],
+            after: None,
+        }),
+    }));
+    let retry = RetryPolicy { max_elapsed: Some(Duration::from_secs(600)), ..RetryPolicy::default() };
+    let status = delivery.add(spec("a", &exporter, Policy { retry, ..batches_of(6) })).await.unwrap();
+    world.append(6).await;
+    until("all is settled", || status.waiting_events() == 0).await;
+    assert_eq!(exporter.calls().len(), 2);
+    assert_eq!((status.delivered(), exporter.once()), (3, (1..=3).collect()));
+    assert_eq!(world.dead("a").await.into_iter().collect::<Vec<_>>(), [(4, "too large".to_owned())]);
+    assert_eq!(status.dropped().into_iter().collect::<Vec<_>>(), [(DropReason::Expired, 2)]);
+    assert_conserved(&world, &[status]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exporter_that_never_comes_back_on_one_event_loses_that_one_only() {
+    let world = World::new();
+    let delivery = world.deliver().await;
+    let exporter = Arc::new(Scripted::new(true, |batch, _| if numbers(batch).contains(&7) { Does::Hangs } else { Does::Delivers }));
+    let status = delivery.add(spec("a", &exporter, batches_of(10))).await.unwrap();
+    world.append(100).await;
+    until("all is settled", || status.waiting_events() == 0).await;
+    let dead = world.dead("a").await;
+    assert!(dead.len() == 1 && dead[&7].contains("300 s"), "{dead:?}");
+    assert_eq!(exporter.once().len(), 99);
+    assert_conserved(&world, &[status]);
+}

@@ -142,3 +142,23 @@ async fn a_set_of_events_has_one_id_and_an_id_one_set_also_across_a_search_and_r
         assert_eq!(sets.entry(call.id.clone()).or_insert_with(|| call.numbers.clone()), &call.numbers, "{}", call.id);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_planned_event_that_the_log_does_not_have_yet_is_waited_for_and_not_given_up() {
+    let mut world = World::new();
+    let exporter = Arc::new(Scripted::new(true, |_, _| retryable()));
+    let delivery = world.deliver().await;
+    delivery.add(spec("a", &exporter, batches_of(10))).await.unwrap();
+    world.append(10).await;
+    until("it is planned", || exporter.calls().len() == 2).await;
+    drop(delivery);
+    // The log lost its end.
+    world.log = World::new().log;
+    world.append(4).await;
+    exporter.rescript(|_, _| Does::Delivers);
+    let delivery = world.deliver().await;
+    let status = delivery.add(spec("a", &exporter, batches_of(10))).await.unwrap();
+    until("it says so", || status.last_error().is_some_and(|error| error.text.contains("the log ends before"))).await;
+    assert_eq!((status.dropped().len(), exporter.calls().len(), status.numbers().cursor), (0, 2, 1));
+    assert_eq!(world.ledger.consumers()[0].floor(), 11, "the log would not give those numbers again");
+}

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flagpost_delivery::StateKind;
+use flagpost_delivery::{Policy, StateKind};
+use flagpost_event::EventBatch;
 use flagpost_exporter::{ExportError, Limits, RejectedEvent};
 
 use crate::support::*;
@@ -96,25 +97,117 @@ async fn poison_that_is_not_rare_is_not_believed() {
     assert_conserved(&world, &[status]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn events_that_the_destination_names_are_condemned_however_many_there_are() {
-    let world = World::new();
-    let delivery = world.deliver().await;
-    let exporter = Arc::new(Scripted::new(true, |batch, _| {
-        let named = numbers(batch).into_iter().zip(0..).filter(|(number, _)| number % 2 == 0);
+/// Names those of a batch that fit, delivers the others.
+fn names(which: impl Fn(u64) -> bool + Send + Sync + 'static) -> impl Fn(&EventBatch, usize) -> Does + Send + Sync + 'static {
+    move |batch, _| {
+        let named = numbers(batch).into_iter().zip(0..).filter(|(number, _)| which(*number));
         let rejected: Vec<_> = named.map(|(number, index)| RejectedEvent { index, reason: format!("no {number}") }).collect();
         Does::Fails(ExportError::Partial { retry: Vec::new(), rejected, after: None })
-    }));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_the_destination_names_beside_delivered_ones_are_condemned_at_once() {
+    let world = World::new();
+    let delivery = world.deliver().await;
+    let exporter = Arc::new(Scripted::new(true, names(|number| number % 200 == 0)));
     let status = delivery.add(spec("a", &exporter, batches_of(100))).await.unwrap();
-    world.append(1_000).await;
+    world.append(10_000).await;
     until("all is settled", || status.waiting_events() == 0).await;
     let dead = world.dead("a").await;
-    assert_eq!(dead.len(), 500);
-    assert!(dead.iter().all(|(number, reason)| number % 2 == 0 && *reason == format!("no {number}")));
-    assert_eq!(exporter.once().len(), 500);
-    assert_eq!(exporter.calls().len(), 10);
-    assert_eq!((status.dead(), status.delivered(), status.state().kind), (500, 500, StateKind::Running));
+    assert_eq!(dead.len(), 50);
+    assert!(dead.iter().all(|(number, reason)| number % 200 == 0 && *reason == format!("no {number}")));
+    assert_eq!((exporter.once().len(), exporter.calls().len()), (9_950, 100));
+    assert_eq!((status.dead(), status.delivered(), status.state().kind), (50, 9_950, StateKind::Running));
     assert_conserved(&world, &[status]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn named_events_that_are_not_rare_are_not_believed_either() {
+    let world = World::new();
+    let delivery = world.deliver().await;
+    let exporter = Arc::new(Scripted::new(true, names(|number| number % 2 == 0)));
+    let status = delivery.add(spec("a", &exporter, batches_of(100))).await.unwrap();
+    world.append(1_000).await;
+    until("it is called sick", || status.state().kind == StateKind::Misconfigured).await;
+    tokio::time::sleep(Duration::from_secs(7_200)).await;
+    assert!(status.state().reason.unwrap().contains("1 in 100"));
+    let record = world.ledger.consumers().remove(0);
+    let condemned = status.dead() as usize + record.plan.as_ref().map_or(0, |plan| plan.condemned.len());
+    assert_eq!(condemned, 10);
+    exporter.rescript(|_, _| Does::Delivers);
+    until("all is settled", || status.waiting_events() == 0).await;
+    assert_eq!(exporter.once().len() + condemned, 1_000);
+    assert_conserved(&world, &[status]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exporter_that_names_everything_condemns_nothing_of_100_000() {
+    for (bulk, per_call, count) in [(true, None, 100_000), (false, None, 100_000), (true, Some(1), 500), (false, Some(1), 500)] {
+        let world = World::new();
+        let delivery = world.deliver().await;
+        let exporter = Arc::new(Scripted::new(bulk, names(|_| true)));
+        let policy = Policy { max_events_per_call: per_call, ..batches_of(5_000) };
+        let status = delivery.add(spec("a", &exporter, policy)).await.unwrap();
+        world.append(count).await;
+        until("it is called sick", || status.state().kind == StateKind::Misconfigured).await;
+        tokio::time::sleep(Duration::from_secs(3 * 3_600)).await;
+        assert_eq!((status.dead(), status.delivered(), status.waiting_events()), (0, 0, count), "{bulk} {per_call:?}");
+        assert!(exporter.calls().len() < 200, "probes slow down: {} calls", exporter.calls().len());
+        exporter.rescript(names(|number| number == 77));
+        until("all is settled", || status.waiting_events() == 0).await;
+        assert_eq!(world.dead("a").await.into_iter().collect::<Vec<_>>(), [(77, "no 77".to_owned())]);
+        assert_conserved(&world, &[status]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_named_while_nothing_is_delivered_is_condemned_once_something_is() {
+    for (bulk, throttled) in [(true, 0), (true, 12), (false, 0), (false, 12)] {
+        let world = World::new();
+        let delivery = world.deliver().await;
+        // Nothing is sent of a batch with such an event in it; and at first nothing at all.
+        let exporter = Arc::new(Scripted::new(bulk, move |batch, call| {
+            let (named, others): (Vec<_>, Vec<_>) = numbers(batch).into_iter().zip(0..).partition(|(number, _)| number % 60 == 3);
+            let rejected = named.iter().map(|(_, index)| RejectedEvent { index: *index, reason: "too large".to_owned() }).collect();
+            let retry = others.into_iter().map(|(_, index)| index).collect();
+            match named.is_empty() && call >= throttled {
+                true => Does::Delivers,
+                false => Does::Fails(ExportError::Partial { retry, rejected, after: None }),
+            }
+        }));
+        let status = delivery.add(spec("a", &exporter, batches_of(100))).await.unwrap();
+        world.append(200).await;
+        until("all is settled", || status.waiting_events() == 0).await;
+        assert_eq!(world.dead("a").await.into_keys().collect::<Vec<_>>(), [3, 63, 123, 183]);
+        assert_eq!(exporter.once().len(), 196);
+        assert_conserved(&world, &[status]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_witness_that_is_to_be_sent_again_is_waited_for_and_the_backlog_is_not_run_through() {
+    let world = World::new();
+    let delivery = world.deliver().await;
+    // The first is refused; whatever is asked instead is put off.
+    let exporter = Arc::new(Scripted::new(true, |batch, _| match numbers(batch).contains(&1) {
+        true => rejects(),
+        false => Does::Fails(ExportError::Partial {
+            retry: (0..batch.len() as u32).collect(),
+            rejected: Vec::new(),
+            after: Some(Duration::from_secs(60)),
+        }),
+    }));
+    let policy = Policy { max_events_per_call: Some(1), ..batches_of(1) };
+    let status = delivery.add(spec("a", &exporter, policy)).await.unwrap();
+    world.append(1_000).await;
+    until("a witness was asked", || exporter.calls().len() > 1).await;
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    assert!(exporter.calls().len() < 100, "{} calls in an hour", exporter.calls().len());
+    assert_eq!((status.waiting_events(), status.dead()), (1_000, 0));
+    exporter.rescript(|_, _| Does::Delivers);
+    until("all is settled", || status.waiting_events() == 0).await;
+    assert_eq!(exporter.once().len(), 1_000);
 }
 
 #[tokio::test(start_paused = true)]

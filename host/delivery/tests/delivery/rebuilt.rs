@@ -30,7 +30,7 @@ impl Life {
     async fn begin(dir: &Path) -> Life {
         let clock = Arc::new(SystemClock);
         let (ledger, _) = Ledger::open(&dir.join("ledger.sqlite"), clock.clone()).unwrap();
-        let floors = ledger.consumers().into_iter().map(|consumer| (consumer.stream, consumer.cursor)).collect();
+        let floors = ledger.consumers().into_iter().map(|consumer| (consumer.stream.clone(), consumer.floor())).collect();
         let options = DiskLogOptions { segment_bytes: 8 << 10, tail_bytes: 100, floors, ..DiskLogOptions::new(dir, 7) };
         let (log, _) = DiskLog::open(options, Arc::new(RealDisk), clock.clone()).unwrap();
         let log = Arc::new(log);

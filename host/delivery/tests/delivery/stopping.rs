@@ -1,11 +1,13 @@
 //! Shutdown: in time, and what is not sent stays.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use flagpost_delivery::{DeliveryError, Policy, StateKind, Unsent};
 use tokio::time::Instant;
 
+use crate::odd_log::{OddLog, Oddities};
 use crate::support::*;
 
 #[tokio::test(start_paused = true)]
@@ -80,4 +82,46 @@ async fn an_attempt_that_a_shutdown_dropped_does_not_count_as_a_crash() {
         assert_eq!((plan.attempts as usize, plan.crashes), (round + 1, 0));
     }
     assert!(exporter.calls().iter().all(|call| call.numbers.len() == 10 && call.id == "s1-default.feature-1-10"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_hangs_does_not_keep_a_shutdown_from_ending() {
+    let oddities = Arc::new(Oddities::default());
+    let world = World::over(|clock| OddLog::new(clock, &oddities));
+    let delivery = world.deliver().await;
+    let exporter = Arc::new(Scripted::good(false));
+    let status = delivery.add(spec("a", &exporter, Policy::default())).await.unwrap();
+    delivery.retain(&[(identity("a"), stream())]).await.unwrap();
+    oddities.hangs.store(true, Ordering::Relaxed);
+    let trims = oddities.trims.load(Ordering::Relaxed);
+    world.append(10).await;
+    until("the log is trimmed, and that hangs", || oddities.trims.load(Ordering::Relaxed) > trims).await;
+    until("all is delivered", || status.waiting_events() == 0).await;
+    let begin = Instant::now();
+    let report = delivery.shutdown(Duration::from_secs(3)).await;
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    assert!(report.flushed && report.unsent.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_cannot_be_read_for_a_while_is_waited_for_and_asked_once_a_second() {
+    for bulk in [true, false] {
+        let oddities = Arc::new(Oddities::default());
+        let world = World::over(|clock| OddLog::new(clock, &oddities));
+        let delivery = world.deliver().await;
+        let exporter = Arc::new(Scripted::good(bulk));
+        let status = delivery.add(spec("a", &exporter, batches_of(10))).await.unwrap();
+        oddities.fails.store(true, Ordering::Relaxed);
+        world.append(25).await;
+        until("it says so", || status.last_error().is_some_and(|error| error.text.contains("the disk is away"))).await;
+        let before = oddities.reads.load(Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        let reads = oddities.reads.load(Ordering::Relaxed) - before;
+        assert!((500..=601).contains(&reads), "{reads} in ten minutes");
+        assert_eq!((exporter.calls().len(), status.dropped().len()), (0, 0));
+        oddities.fails.store(false, Ordering::Relaxed);
+        until("all is delivered", || status.waiting_events() == 0).await;
+        assert_eq!(exporter.once().len(), 25);
+        assert_conserved(&world, &[status]);
+    }
 }

@@ -128,6 +128,10 @@ impl Encoder<'_, '_> {
         let field = self.fields.get(Name::CreationDate);
         let date = match field {
             Field::Null => 0,
+            // Upstream refuses the whole request.
+            Field::Number(number) if number.to_f64().is_infinite() => {
+                return Err(Refusal::unfit(Name::CreationDate, Soft::NumberRange { start: 0, end: 0 }));
+            }
             Field::Number(number) => match date(number) {
                 Some(date) => date,
                 None => return Err(Refusal::wrong_type(Name::CreationDate, field, "an integer of 64 bits")),

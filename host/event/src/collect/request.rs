@@ -143,10 +143,7 @@ impl<'a, 'l> Request<'a, 'l> {
 
     /// Encodes the array of events; the scanner stands at its `[`. Replaces what another array left.
     fn read_events(&mut self) -> Result<(), CollectError> {
-        self.collected = Collected::default();
-        self.written.clear();
-        self.encoded_with = Encoded::Final;
-        self.collected.feature.bytes.reserve(self.scanner.text().len().min(self.limits.max_encoded_bytes));
+        self.begin_events();
         self.scanner.open();
         let mut index = 0;
         while self.scanner.element(index == 0)? {
@@ -166,6 +163,17 @@ impl<'a, 'l> Request<'a, 'l> {
         }
         self.collected.ingested = index as u64;
         Ok(())
+    }
+
+    /// Forgets what another array left, but keeps its memory: a body may be full of arrays.
+    fn begin_events(&mut self) {
+        let mut bytes = std::mem::take(&mut self.collected.feature.bytes);
+        bytes.clear();
+        bytes.reserve(self.scanner.text().len().min(self.limits.max_encoded_bytes));
+        self.collected = Collected::default();
+        self.collected.feature.bytes = bytes;
+        self.written.clear();
+        self.encoded_with = Encoded::Final;
     }
 
     fn encode(&mut self, index: usize, fields: &Fields<'a>) -> Result<(), CollectError> {
@@ -257,4 +265,20 @@ fn too_large(limits: &CollectLimits) -> String {
 #[inline]
 fn is_named(name: &RawStr<'_>, expected: &str) -> bool {
     name.plain() == Some(expected.as_bytes()) || name.decode().eq_ignore_ascii_case(expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_array_that_replaces_another_takes_its_memory() {
+        let limits = CollectLimits::default();
+        let mut request = Request::new(b"{}", &limits, Rules::Clients);
+        request.begin_events();
+        request.collected.feature.bytes.extend_from_slice(&[b'x'; 1_000]);
+        let capacity = request.collected.feature.bytes.capacity();
+        request.begin_events();
+        assert_eq!((request.collected.feature.bytes.len(), request.collected.feature.bytes.capacity()), (0, capacity));
+    }
 }

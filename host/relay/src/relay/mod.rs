@@ -25,6 +25,9 @@ use crate::config::DEFAULT_FLAG_SET;
 use crate::http::Server;
 use crate::intake::Intakes;
 
+/// How long the event log and the bookkeeping may take to close, each, however little time is left.
+const CLOSE_STORE: Duration = Duration::from_secs(5);
+
 /// A relay that takes events, keeps them, and delivers them to its exporters. End it with [`close`](Self::close).
 ///
 /// It has threads and runtimes of its own and works inside any runtime. Dropped without `close` it sends nothing more: what a disk buffer
@@ -174,9 +177,14 @@ impl Relay {
         }
         let left = self.shutdown_timeout.saturating_sub(started.elapsed());
         let report = self.delivery.shutdown(left).await;
-        self.log.close().await;
-        if let Err(error) = self.ledger.close().await {
-            tracing::warn!(%error, "the bookkeeping could not be closed: some deliveries may be repeated");
+        // What was acknowledged is durable already: a disk that hangs is not waited for.
+        if tokio::time::timeout(CLOSE_STORE, self.log.close()).await.is_err() {
+            tracing::error!("the event log could not be closed in time: the next start will scan its newest segment");
+        }
+        match tokio::time::timeout(CLOSE_STORE, self.ledger.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the bookkeeping could not be closed: some deliveries may be repeated"),
+            Err(_) => tracing::error!("the bookkeeping could not be closed in time: some deliveries may be repeated"),
         }
         report
     }

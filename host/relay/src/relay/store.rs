@@ -68,8 +68,8 @@ fn disk(buffer: &Buffer, clock: &Arc<dyn Clock>) -> Result<Store, StartError> {
     let (ledger, report) = Ledger::open(&dir.join(LEDGER), clock.clone())?;
     say_ledger(&report);
     let mut options = DiskLogOptions::new(dir, rand::random());
-    // What was delivered is never given a number again, whatever the disk lost.
-    options.floors = ledger.consumers().into_iter().map(|consumer| (consumer.stream, consumer.cursor)).collect();
+    // Numbers that were delivered, or named in a batch, are never given again, whatever the disk lost.
+    options.floors = ledger.consumers().into_iter().map(|consumer| (consumer.stream.clone(), consumer.floor())).collect();
     let (log, report) = DiskLog::open(options, Arc::new(RealDisk), clock.clone())?;
     say_log(dir, &report);
     let stats = Some(log.stats());

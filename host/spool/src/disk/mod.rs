@@ -8,10 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use real::RealDisk;
+pub(crate) use real::make_dir;
 
 /// A file system as the log uses it. Nothing is durable before it is synced: neither bytes nor names.
 pub trait Disk: Debug + Send + Sync + 'static {
-    /// Makes the directory and its parents, for this user only.
+    /// Makes the directory and its parents, for this user only; their names are durable when it returns.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// Makes a new file for reading and writing; it must not exist.

@@ -134,12 +134,27 @@ impl Committer {
                 Ok(())
             }
             Err(failure) => {
-                self.shared.abandon(active.sequence);
+                self.abandon(&active);
                 tracing::error!(segment = %file_name(active.sequence), during = failure.0, error = %failure.1,
                     "the disk refused events: the segment is ended at its last durable block and the requests are answered with an error");
                 Err(failure)
             }
         }
+    }
+
+    /// Ends a segment at its last durable block. What was reserved and what the failed group left goes back; if it does not, it counts as
+    /// held.
+    fn abandon(&self, active: &Active) {
+        let path = self.shared.dir.join(file_name(active.sequence));
+        let cut = self.shared.disk.truncate(&path, active.used);
+        let left = match cut {
+            Ok(()) => 0,
+            Err(error) => {
+                tracing::warn!(segment = %path.display(), %error, "the space of a segment that was given up could not be given back");
+                active.file.len().unwrap_or(self.shared.segment_bytes).saturating_sub(active.used)
+            }
+        };
+        self.shared.abandon(active.sequence, left);
     }
 
     /// The segment that the next group goes to, taken out of `self`.
@@ -187,7 +202,8 @@ impl Committer {
         };
         match create() {
             Ok((file, used)) => {
-                let segment = Segment { table, streams: Default::default(), used, pins_next: false, unread: false, unknown: false };
+                let segment =
+                    Segment { table, streams: Default::default(), used, pins_next: false, unread: false, unknown: false, left: 0 };
                 let mut state = self.shared.state();
                 state.segments.insert(sequence, segment);
                 state.active = Some(sequence);

@@ -33,7 +33,8 @@ pub struct DiskLogOptions {
     pub tail_bytes: usize,
     /// Where a new store's id comes from.
     pub seed: u64,
-    /// Numbers below these were delivered before (the bookkeeping's cursors): they are never given to other events, whatever the disk lost.
+    /// Numbers below these were delivered or planned before ([`ConsumerRecord::floor`](crate::ConsumerRecord::floor)): they are never given
+    /// to other events, whatever the disk lost.
     pub floors: Vec<(StreamName, u64)>,
 }
 
@@ -95,6 +96,9 @@ impl DiskLog {
             });
             known.head = known.head.max(floor);
         }
+        // A process that was killed may have written events and not synced them; they are read from the page cache. Before anybody gets to
+        // see them they have to be durable: what is delivered and then lost in a power cut would give its numbers to others.
+        let newest = recovered.segments.keys().next_back().copied();
         for (&sequence, found) in &mut recovered.segments {
             let path = dir.join(file_name(sequence));
             let damaged = found.map.streams.iter().flat_map(|(name, held)| held.damaged.iter().map(move |range| (name, range)));
@@ -108,6 +112,18 @@ impl DiskLog {
             {
                 tracing::warn!(segment = %path.display(), %error, "reserved space could not be given back");
             }
+            if !found.sealed && !found.unreadable {
+                let synced = disk.open(&path).and_then(|file| file.sync_data());
+                match synced {
+                    Err(error) if Some(sequence) == newest => return Err(OpenError::io("syncing what was found in", &path)(error)),
+                    // A newer one was begun, so this one was synced before.
+                    Err(error) => tracing::error!(segment = %path.display(), %error, "an older segment could not be synced"),
+                    Ok(()) => {}
+                }
+            }
+        }
+        if newest.is_some() {
+            disk.sync_dir(&dir).map_err(OpenError::io("syncing", &dir))?;
         }
         let next_sequence = recovered.segments.keys().next_back().map_or(1, |newest| newest + 1);
         let state = State::restore(recovered, options.tail_bytes);

@@ -70,11 +70,13 @@ impl Shared {
         }
     }
 
-    pub(super) fn abandon(&self, sequence: u64) {
+    /// The segment is not written to any more; so many bytes behind its records could not be given back.
+    pub(super) fn abandon(&self, sequence: u64, left: u64) {
         let mut state = self.state();
         state.active = None;
         if let Some(segment) = state.segments.get_mut(&sequence) {
             segment.pins_next = true;
+            segment.left = left;
         }
     }
 

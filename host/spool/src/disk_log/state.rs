@@ -51,6 +51,8 @@ pub(super) struct Segment {
     pub(super) unread: bool,
     /// See [`crate::recovery::Found::unknown`].
     pub(super) unknown: bool,
+    /// Bytes behind `used` that could not be given back.
+    pub(super) left: u64,
 }
 
 /// A durable block, to be published.
@@ -113,7 +115,7 @@ impl State {
         let Found { map, pins_next, unreadable, unknown, .. } = found;
         let streams = map.streams.into_iter().filter_map(|(name, held)| Some((*self.by_name.get(&name)?, held)));
         let (streams, table) = (streams.collect(), map.table.unwrap_or_default());
-        self.segments.insert(sequence, Segment { streams, table, used: map.used, pins_next, unread: unreadable, unknown });
+        self.segments.insert(sequence, Segment { streams, table, used: map.used, pins_next, unread: unreadable, unknown, left: 0 });
     }
 
     /// A segment of which nothing was known can be read: what it holds of what it claimed. Returns how many events of that are damaged.
@@ -293,11 +295,11 @@ impl State {
 
     pub(super) fn infos(&self) -> Vec<SegmentInfo> {
         let holds = |segment: &Segment| segment.streams.iter().map(|(id, held)| (*id, held.numbers.clone())).collect();
-        self.segments.values().map(|segment| SegmentInfo { bytes: segment.used, holds: holds(segment) }).collect()
+        self.segments.values().map(|segment| SegmentInfo { bytes: segment.used + segment.left, holds: holds(segment) }).collect()
     }
 
     pub(super) fn held_bytes(&self) -> u64 {
-        self.segments.values().map(|segment| segment.used).sum()
+        self.segments.values().map(|segment| segment.used + segment.left).sum()
     }
 
     /// Segments that nobody needs, given what each stream keeps. They are out of the state from here on.

@@ -13,6 +13,9 @@ use super::engine::Engine;
 /// Cursors of streaming exporters become durable this long after they moved, all of them in one transaction.
 pub(crate) const COALESCE: Duration = Duration::from_millis(200);
 
+/// How long the thread's end is waited for: a disk that hangs must not keep the program from ending.
+const LAST_WRITE: Duration = Duration::from_secs(5);
+
 pub(crate) type Job = Box<dyn FnOnce(&mut Engine) + Send>;
 
 pub(crate) enum Message {
@@ -91,9 +94,18 @@ impl Drop for Runner {
         self.stop();
         if let Runner::Thread { thread, .. } = self
             && let Some(thread) = thread.get_mut().unwrap_or_else(PoisonError::into_inner).take()
-            && thread.join().is_err()
         {
-            tracing::error!("the bookkeeping's thread panicked");
+            let begun = Instant::now();
+            while !thread.is_finished() {
+                if begun.elapsed() > LAST_WRITE {
+                    tracing::error!("the disk did not take the bookkeeping's last changes in time: some deliveries may be repeated");
+                    return;
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+            if thread.join().is_err() {
+                tracing::error!("the bookkeeping's thread panicked");
+            }
         }
     }
 }

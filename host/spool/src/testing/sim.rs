@@ -121,6 +121,14 @@ impl SimDisk {
         SimDisk::with(inner.files.clone(), StdRng::seed_from_u64(0), inner.sync_works)
     }
 
+    /// The disk after its process was killed: everything that was written is seen, and what was not synced may still be lost. This one
+    /// stays as it is.
+    pub fn killed(&self) -> SimDisk {
+        let mut inner = self.inner();
+        let random = StdRng::seed_from_u64(reseed(&mut inner.random));
+        SimDisk::with(inner.files.clone(), random, inner.sync_works)
+    }
+
     /// Puts a file there as if it had always been.
     pub fn put(&self, path: &Path, bytes: &[u8]) {
         self.inner().files.put(path, bytes.to_vec());

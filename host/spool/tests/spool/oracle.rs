@@ -60,6 +60,16 @@ impl Oracle {
         known.kept_from = known.kept_from.max(below);
     }
 
+    /// How many lines were promised.
+    pub(crate) fn promised(&self) -> usize {
+        self.streams.values().map(|stream| stream.placed.len() + stream.promised.len()).sum()
+    }
+
+    /// How many lines were seen under a number.
+    pub(crate) fn placed(&self) -> usize {
+        self.streams.values().map(|stream| stream.placed.len()).sum()
+    }
+
     /// Compares everything that the log holds. `damaged`: ranges that may be missing.
     pub(crate) async fn check(&mut self, log: &dyn EventLog, damaged: &[Damage]) -> Result<(), String> {
         for (&index, known) in &mut self.streams {

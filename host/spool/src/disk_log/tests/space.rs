@@ -134,6 +134,34 @@ async fn events_of_a_failed_sync_never_come_back_under_other_events_numbers() {
     }
 }
 
+#[tokio::test]
+async fn a_segment_that_is_given_up_after_a_failed_sync_gives_its_reserved_space_back_or_it_counts_as_held() {
+    for cut_fails in [false, true] {
+        let (disk, clock) = (SimDisk::new(3), Arc::new(HandClock::default()));
+        let log = log_on(&disk, &clock);
+        append(&log, "fast", "one").await.unwrap();
+        for _ in 0..5 {
+            // The write succeeds, its sync does not; nor, perhaps, what gives the space back.
+            disk.fail(Fault { at: disk.calls() + 1, calls: 1 + u64::from(cut_fails), error: io::ErrorKind::Other });
+            append(&log, "fast", "refused").await.unwrap_err();
+            append(&log, "fast", "two").await.unwrap();
+        }
+        let segments: Vec<usize> = disk
+            .contents()
+            .iter()
+            .filter(|(path, _)| path.extension().is_some_and(|ext| ext == "segment"))
+            .map(|(_, bytes)| bytes.len())
+            .collect();
+        assert_eq!(segments.len(), 6);
+        let given_up: usize = segments[..5].iter().sum();
+        assert_eq!(given_up > 5 * 2_000, cut_fails, "{segments:?}");
+        assert!(log.pressure().held_bytes as usize >= given_up, "{} held, {segments:?}", log.pressure().held_bytes);
+        assert_eq!(all(&log, "fast").await, format!("one\n{}", "two\n".repeat(5)));
+        drop(log);
+        assert_eq!(all(&log_on(&disk.killed(), &clock), "fast").await, format!("one\n{}", "two\n".repeat(5)));
+    }
+}
+
 /// Everything that is held, over gaps.
 async fn all_held(log: &DiskLog, flag_set: &str) -> String {
     let id = log.stream(&name(flag_set));
