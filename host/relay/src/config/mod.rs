@@ -3,7 +3,7 @@
 //! The way of a file: text -> [`Format`] -> a tree that knows its lines ([`Node`]) -> environment variables that are keys ([`variables`])
 //! -> `${NAME}` replaced in texts ([`substitute`]) -> upstream's deprecated keys moved ([`aliases`]) -> sections ([`file`], [`flag_sets`],
 //! [`exporters`]) decoded by [`flagpost_settings`], which collects complaints instead of stopping at the first -> rules that span keys
-//! ([`assemble`]) -> [`Config`]. The JSON schema ([`schema`]), the reference page ([`reference`]) and the list of values with their sources
+//! ([`assemble`]) -> [`Config`]. The JSON schema ([`schema`]), the reference page ([`mod@reference`]) and the list of values with their sources
 //! ([`show`]) come from the same types.
 //!
 //! Where the file is looked for is [`locate`]'s business.
