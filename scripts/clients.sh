@@ -23,7 +23,6 @@ install() {
 }
 
 python_environment() {
-    python3 -c 'import ensurepip' 2>/dev/null || need ensurepip python3-venv
     python3 -m venv "$1"
     "$1/bin/pip" install --quiet --no-deps --requirement tests/requirements.txt
 }

@@ -24,7 +24,7 @@ done_already() { [ -e "$tools/.$1" ] && [ "$(cat "$tools/.$1")" = "$2" ]; }
 if ! done_already python "$PYTHON_PACKAGES"; then
     echo "installing $PYTHON_PACKAGES"
     rm -rf "$tools/python"
-    python3 -m venv "$tools/python" >/dev/null 2>&1 || { apt-get install -y -q python3-venv >/dev/null && python3 -m venv "$tools/python"; }
+    python3 -m venv "$tools/python"
     # shellcheck disable=SC2086 # several packages
     "$tools/python/bin/pip" install --quiet --disable-pip-version-check $PYTHON_PACKAGES
     echo "$PYTHON_PACKAGES" >"$tools/.python"

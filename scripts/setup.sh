@@ -14,6 +14,7 @@ need() { # program, Debian package, further options of apt-get
 # ring, SQLite and zstd are compiled from C.
 need cc gcc
 need python3 python3
+python3 -c 'import ensurepip' 2>/dev/null || need ensurepip python3-venv
 need curl curl
 # Debian's rustup, when the machine has none; it then installs what rust-toolchain.toml pins.
 command -v rustup >/dev/null 2>&1 || need rustup rustup

@@ -12,17 +12,16 @@ stage() {
 stages=()
 
 # Beside the build, whose end it should not outlast.
-clients_log=$(mktemp)
-scripts/clients.sh >"$clients_log" 2>&1 &
-clients=$!
-installed_clients() { wait "$clients" || { cat "$clients_log" && return 1; }; }
+tools_log=$(mktemp)
+{ scripts/clients.sh && scripts/deploy-tools.sh; } >"$tools_log" 2>&1 &
+tools=$!
+installed_tools() { wait "$tools" || { cat "$tools_log" && return 1; }; }
 
 stage "format" cargo fmt --all --check
 stage "dependency rules" python3 scripts/check-dependencies.py
 stage "guests" build_guests
-stage "deployment tools" scripts/deploy-tools.sh
 stage "build" cargo build --workspace --all-targets --locked
-stage "clients" installed_clients
+stage "tools" installed_tools
 stage "tests" cargo test --workspace --locked --quiet
 stage "lints" cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 stage "documentation" env RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --locked --quiet

@@ -83,7 +83,7 @@ pub(crate) struct Retry {
     initial: Span,
     /// The longest.
     max: Span,
-    /// How long one batch is tried before its events become dead letters; 0s: for ever.
+    /// How long one batch is tried before its events are given up, counted as `expired`; 0s: for ever.
     max_elapsed: Span,
 }
 
