@@ -52,7 +52,7 @@ fn troubled(seed: u64, guilty: BTreeSet<u64>) -> Arc<Scripted> {
 /// `lazy`: cursors become durable every 200 ms, and a crash loses those that are not.
 async fn round(seed: u64, lazy: bool) {
     let mut random = StdRng::seed_from_u64(seed.wrapping_mul(0x51ed_270b));
-    let mut world = World::over(|clock| OddLog::new(clock, &Arc::new(Oddities { yields: true, ..Oddities::default() })));
+    let mut world = World::over(|clock| OddLog::over(clock, &Arc::new(Oddities { yields: true, ..Oddities::default() })));
     world.seed = seed;
     if lazy {
         world = world.lazy();
