@@ -93,10 +93,17 @@ async fn an_exporter_that_is_gone_for_too_long_loses_its_events_and_they_are_cou
     relay.stop().await;
     setup.set_exporters(file);
     let relay = Program::start(&setup).await;
-    flagpost_tests::until("the removed exporter's events are given up", async || {
+    let counts = flagpost_tests::until("the removed exporter's events are given up", async || {
         let metrics = relay.metrics().await;
-        (!metrics.exporters().contains(&"hook".to_owned()) || metrics.counts("hook").dropped == 100).then_some(())
+        let removed = metrics.sum("flagpost_exporter_dropped_total", &[("exporter", "hook"), ("reason", "removed")]);
+        (removed > 0.0).then(|| metrics.counts("hook"))
     })
     .await;
+    assert_eq!((counts.accepted, counts.dropped, counts.waiting, counts.delivered), (100, 100, 0, 0));
+    // It stays readable, and what comes later is not its own.
+    relay.post(&events(101..111)).await;
+    let metrics = relay.drained(&["out"]).await;
+    assert_eq!(metrics.counts("hook"), counts);
+    assert_eq!(relay.exporter("hook").await["state"], "removed");
     relay.stop().await;
 }

@@ -83,6 +83,25 @@ impl Metrics {
     }
 }
 
+impl Metrics {
+    /// An exporter that has not accepted, since `first` was scraped, what the collector took of its events since the program started. One
+    /// that was given up since is no exporter any more.
+    pub(crate) fn disagreement(&self, first: &Metrics) -> Option<String> {
+        let accepted = |sample: &&Sample| sample.name == "flagpost_exporter_accepted_total";
+        self.samples.iter().filter(accepted).find_map(|sample| {
+            let labels: Vec<(&str, &str)> = sample.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+            let before = first.samples.iter().find(|old| old.name == sample.name && old.labels == sample.labels)?;
+            let taken = self.sum("flagpost_collector_events_total", &[("event_type", sample.labels.get("event_type")?)]);
+            let removed = [labels.as_slice(), &[("reason", "removed")]].concat();
+            if self.sum("flagpost_exporter_dropped_total", &removed) > 0.0 {
+                return None;
+            }
+            let since = sample.value - before.value;
+            (since != taken).then(|| format!("{:?} accepted {since} events, the collector took {taken}", sample.labels))
+        })
+    }
+}
+
 /// `name{key="value",...} 1.5`
 fn sample(line: &str) -> Sample {
     let (series, rest) = match line.find('}') {

@@ -49,6 +49,7 @@ impl Program {
             (answer.status() == 200).then_some(())
         })
         .await;
+        program.client.begin().await;
         program
     }
 

@@ -1,6 +1,6 @@
 //! The relay as a client sees it.
 
-use std::sync::Once;
+use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,6 +11,8 @@ use crate::{Metrics, body, until};
 #[derive(Clone, Debug)]
 pub struct Client {
     url: String,
+    /// The first scrape of this run of the program, before anything was sent to it.
+    first: Arc<OnceLock<Metrics>>,
 }
 
 /// The HTTP client of all tests of one thread.
@@ -26,7 +28,7 @@ pub fn client() -> reqwest::Client {
 impl Client {
     /// The relay on that port.
     pub fn new(port: u16) -> Client {
-        Client { url: format!("http://127.0.0.1:{port}") }
+        Client { url: format!("http://127.0.0.1:{port}"), first: Arc::default() }
     }
 
     /// The address of a path.
@@ -61,11 +63,21 @@ impl Client {
 
     /// A scrape.
     pub async fn metrics(&self) -> Metrics {
-        let (status, text) = self.get("/metrics").await;
-        assert_eq!(status, 200, "{text}");
-        let metrics = Metrics::parse(&text);
+        let metrics = self.scrape().await;
         metrics.assert_conserved();
         metrics
+    }
+
+    async fn scrape(&self) -> Metrics {
+        let (status, text) = self.get("/metrics").await;
+        assert_eq!(status, 200, "{text}");
+        Metrics::parse(&text)
+    }
+
+    /// Called once when the program is ready: what every exporter had accepted in earlier runs.
+    pub(crate) async fn begin(&self) {
+        let first = self.scrape().await;
+        self.first.get_or_init(|| first);
     }
 
     /// One exporter in `/health/exporters`.
@@ -83,7 +95,9 @@ impl Client {
             let metrics = self.metrics().await;
             let known = metrics.exporters();
             let done = |exporter: &&str| known.iter().any(|name| name == exporter) && metrics.counts(exporter).waiting == 0;
-            exporters.iter().all(done).then_some(metrics)
+            // What exporters accepted is computed from event numbers, what the collector took is counted: they must agree.
+            let agrees = self.first.get().is_none_or(|first| metrics.disagreement(first).is_none());
+            (exporters.iter().all(done) && agrees).then_some(metrics)
         })
         .await
     }

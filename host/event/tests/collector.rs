@@ -80,6 +80,30 @@ fn a_number_beyond_a_float_drops_its_event_alone() {
 }
 
 #[test]
+fn tracking_events_take_names_in_any_case_the_last_in_byte_order_wins_and_null_changes_nothing() {
+    let cases = [
+        (r#"{"kind":"tracking","Key":"go","key":"json"}"#, Some("json")),
+        (r#"{"key":"json","kind":"tracking","Key":"go"}"#, Some("json")),
+        (r#"{"kind":"tracking","KEY":"a","Key":"b"}"#, Some("b")),
+        (r#"{"kind":"tracking","kEY":"c","key":"json","kEY":"d"}"#, Some("json")),
+        (r#"{"kind":"tracking","key":null,"Key":"go"}"#, Some("go")),
+        (r#"{"kind":"tracking","key":"json","Key":5}"#, None),
+        (r#"{"kind":"tracking","key":"json","Key":5,"Key":"late"}"#, Some("json")),
+        (r#"{"Kind":"feature","kind":"tracking","key":"json"}"#, Some("json")),
+    ];
+    for (event, expected) in cases {
+        let collected = collect(&format!("{{\"events\":[{event}]}}"));
+        match expected {
+            Some(key) => {
+                let line = texts(&collected.tracking)[0];
+                assert!(line.starts_with(r#"{"kind":"tracking","#) && line.contains(&format!(r#""key":"{key}""#)), "{event}: {line}");
+            }
+            None => assert_eq!((collected.tracking.count, collected.dropped.count(DropCause::WrongType)), (0, 1), "{event}"),
+        }
+    }
+}
+
+#[test]
 fn dates_that_are_no_seconds_are_counted() {
     let collected = collect(
         r#"{"events":[{"creationDate":1680246000123},{"creationDate":1680246000},{"kind":"tracking","creationDate":10000000000},

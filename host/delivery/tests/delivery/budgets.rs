@@ -140,7 +140,7 @@ async fn the_log_keeps_what_somebody_needs_and_nothing_else() {
 #[tokio::test(start_paused = true)]
 async fn the_log_is_asked_to_trim_now_and_then_even_when_no_cursor_moves() {
     let oddities = Arc::new(Oddities::default());
-    let world = World::over(|clock| OddLog::new(clock, &oddities));
+    let world = World::over(|clock| OddLog::over(clock, &oddities));
     let delivery = world.deliver().await;
     let good = Arc::new(Scripted::good(false));
     let status = delivery.add(spec("good", &good, Policy::default())).await.unwrap();
@@ -165,7 +165,7 @@ fn damaged(numbers: Range<u64>) -> Arc<Oddities> {
 #[tokio::test(start_paused = true)]
 async fn damaged_events_are_stepped_over_and_counted() {
     for bulk in [true, false] {
-        let world = World::over(|clock| OddLog::new(clock, &damaged(40..60)));
+        let world = World::over(|clock| OddLog::over(clock, &damaged(40..60)));
         let delivery = world.deliver().await;
         let exporter = Arc::new(Scripted::good(bulk));
         let status = delivery.add(spec("a", &exporter, batches_of(30))).await.unwrap();
@@ -186,7 +186,7 @@ async fn events_of_a_plan_that_can_no_longer_be_read_are_counted_and_the_rest_is
     world.append(100).await;
     until("it fails", || exporter.calls().len() > 1).await;
     drop(delivery);
-    let damaged = World { log: OddLog::new(Arc::clone(&world.clock), &damaged(90..110)), ..world };
+    let damaged = World { log: OddLog::over(Arc::clone(&world.clock), &damaged(90..110)), ..world };
     damaged.append(100).await;
     exporter.rescript(|_, _| Does::Delivers);
     let delivery = damaged.deliver().await;

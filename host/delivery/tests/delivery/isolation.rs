@@ -1,6 +1,7 @@
 //! A sick exporter beside a good one.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flagpost_delivery::StateKind;
@@ -43,7 +44,18 @@ async fn a_line_of_one_stream_is_never_given_to_an_exporter_of_another() {
     let world = World::new();
     let delivery = world.deliver().await;
     let names = ["default/feature", "default/tracking", "acme/feature"].map(|name| name.parse().unwrap());
-    let exporters: Vec<_> = names.iter().map(|_| Arc::new(Scripted::good(false))).collect();
+    // What each exporter got, by what the lines themselves say.
+    let seen: Vec<_> = names.iter().map(|_| Arc::new(Mutex::new(BTreeSet::new()))).collect();
+    let watching = |seen: &Arc<Mutex<BTreeSet<String>>>| {
+        let seen = Arc::clone(seen);
+        Arc::new(Scripted::new(false, move |batch, _| {
+            let streams =
+                batch.lines().map(|line| serde_json::from_slice::<serde_json::Value>(line).unwrap()["stream"].as_str().unwrap().to_owned());
+            seen.lock().unwrap().extend(streams);
+            Does::Delivers
+        }))
+    };
+    let exporters: Vec<_> = seen.iter().map(watching).collect();
     let mut statuses = Vec::new();
     for (name, exporter) in names.iter().zip(&exporters) {
         let mut task = spec("same", exporter, batches_of(10));
@@ -56,7 +68,8 @@ async fn a_line_of_one_stream_is_never_given_to_an_exporter_of_another() {
         tokio::task::yield_now().await;
     }
     until("all are delivered", || statuses.iter().all(|status| status.waiting_events() == 0)).await;
-    for (exporter, status) in exporters.iter().zip(&statuses) {
+    for ((exporter, status), seen) in exporters.iter().zip(&statuses).zip(&seen) {
+        assert_eq!(*seen.lock().unwrap(), BTreeSet::from([status.stream().to_string()]));
         let prefix = match status.stream().to_string().as_str() {
             "default/feature" => "s1-default.feature-",
             "default/tracking" => "s1-default.tracking-",

@@ -29,7 +29,7 @@ pub(crate) struct Oddities {
 pub(crate) struct OddLog(MemoryLog, Arc<Oddities>);
 
 impl OddLog {
-    pub(crate) fn new(clock: Arc<dyn Clock>, oddities: &Arc<Oddities>) -> Arc<dyn EventLog> {
+    pub(crate) fn over(clock: Arc<dyn Clock>, oddities: &Arc<Oddities>) -> Arc<dyn EventLog> {
         Arc::new(OddLog(MemoryLog::new(u64::MAX / 2, clock), Arc::clone(oddities)))
     }
 

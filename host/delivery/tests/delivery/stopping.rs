@@ -87,7 +87,7 @@ async fn an_attempt_that_a_shutdown_dropped_does_not_count_as_a_crash() {
 #[tokio::test(start_paused = true)]
 async fn a_disk_that_hangs_does_not_keep_a_shutdown_from_ending() {
     let oddities = Arc::new(Oddities::default());
-    let world = World::over(|clock| OddLog::new(clock, &oddities));
+    let world = World::over(|clock| OddLog::over(clock, &oddities));
     let delivery = world.deliver().await;
     let exporter = Arc::new(Scripted::good(false));
     let status = delivery.add(spec("a", &exporter, Policy::default())).await.unwrap();
@@ -107,7 +107,7 @@ async fn a_disk_that_hangs_does_not_keep_a_shutdown_from_ending() {
 async fn a_log_that_cannot_be_read_for_a_while_is_waited_for_and_asked_once_a_second() {
     for bulk in [true, false] {
         let oddities = Arc::new(Oddities::default());
-        let world = World::over(|clock| OddLog::new(clock, &oddities));
+        let world = World::over(|clock| OddLog::over(clock, &oddities));
         let delivery = world.deliver().await;
         let exporter = Arc::new(Scripted::good(bulk));
         let status = delivery.add(spec("a", &exporter, batches_of(10))).await.unwrap();

@@ -56,6 +56,11 @@ impl World {
         World { log: log(Arc::clone(&clock)), ledger, clock, max_bytes: 4 << 30, keep_removed, seed: 7 }
     }
 
+    /// The same with a bookkeeping that loses what it did not write for 200 ms when it crashes.
+    pub(crate) fn lazy(self) -> World {
+        World { ledger: Ledger::lazy(Arc::clone(&self.clock)).unwrap(), ..self }
+    }
+
     pub(crate) async fn deliver(&self) -> Delivery {
         let options = DeliveryOptions {
             store: "s1".to_owned(),

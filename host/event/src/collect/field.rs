@@ -74,6 +74,16 @@ impl Name {
         matches!(self, Name::Value | Name::Metadata | Name::EvaluationContext | Name::TrackingEventDetails)
     }
 
+    /// Whether a tracking event takes such a value; of fields that it does not have it takes any.
+    fn fits_tracking(self, field: &Field<'_>) -> bool {
+        match self {
+            Name::Kind | Name::ContextKind | Name::UserKey | Name::Key => matches!(field, Field::Text(_)),
+            Name::CreationDate => matches!(field, Field::Number(_)),
+            Name::EvaluationContext | Name::TrackingEventDetails => matches!(field, Field::Object(_)),
+            _ => true,
+        }
+    }
+
     #[inline]
     fn of(name: &RawStr<'_>) -> Option<(Name, Match)> {
         let exact = match name.plain() {
@@ -171,6 +181,7 @@ impl<'a> Fields<'a> {
     pub(super) fn read(scanner: &mut Scanner<'a>, open: usize, bounds: Bounds, work: &mut Work) -> Result<Self, SyntaxError> {
         let mut event = Fields::none();
         let mut matches = [Match::AnyCase; NAMES.len()];
+        let mut spellings: Option<Vec<Spelling<'a>>> = None;
         work.containers.clear();
         scanner.open();
         let mut first = true;
@@ -184,14 +195,57 @@ impl<'a> Fields<'a> {
             if name == Name::Kind && exactness == Match::Json {
                 event.tracking = matches!(&field, Field::Text(text) if *text.decode() == *"tracking");
             }
+            if exactness != Match::Json || spellings.is_some() {
+                let known = spellings.get_or_insert_with(|| event.spelled_exactly());
+                known.push(Spelling { text: member.decode().into_owned(), name, field: field.clone() });
+            }
             let index = name as usize;
             if exactness >= matches[index] {
                 matches[index] = exactness;
                 event.fields[index] = field;
             }
         }
+        if event.tracking
+            && let Some(spellings) = spellings
+        {
+            event.fold(spellings);
+        }
         Ok(event)
     }
+
+    /// What is known so far, when no name was spelled in another way yet.
+    #[cold]
+    fn spelled_exactly(&self) -> Vec<Spelling<'a>> {
+        let known = Name::ALL.into_iter().zip(&self.fields).filter(|(_, field)| !matches!(field, Field::Null));
+        known.map(|(name, field)| Spelling { text: name.as_str().to_owned(), name, field: field.clone() }).collect()
+    }
+
+    /// Tracking events reach upstream's fields by a second way: as a map whose keys are sorted, each assigned to the field that it names in
+    /// any case. So the last in byte order wins, `null` leaves a string or a number as it is, and one value of a wrong type refuses the event.
+    ///
+    /// Upstream also merges objects that are assigned to one field; here the last one wins.
+    #[cold]
+    fn fold(&mut self, mut spellings: Vec<Spelling<'a>>) {
+        spellings.sort_by(|a, b| a.text.cmp(&b.text));
+        self.fields = [const { Field::Null }; NAMES.len()];
+        let mut rest = spellings.into_iter().peekable();
+        while let Some(Spelling { text, name, field }) = rest.next() {
+            // Of one spelling the map keeps the last.
+            let replaced = rest.peek().is_some_and(|next| next.text == text);
+            let slot = &mut self.fields[name as usize];
+            let kept = matches!(field, Field::Null) && !name.takes_containers();
+            if !replaced && !kept && (matches!(slot, Field::Null) || name.fits_tracking(slot)) {
+                *slot = field;
+            }
+        }
+    }
+}
+
+/// A member as it was spelled.
+struct Spelling<'a> {
+    text: String,
+    name: Name,
+    field: Field<'a>,
 }
 
 impl<'a> Field<'a> {

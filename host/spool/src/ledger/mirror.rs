@@ -94,6 +94,15 @@ impl Mirror {
         first
     }
 
+    /// Cursors that moved go back to where they are durable.
+    pub(crate) fn lose_moves(&mut self) {
+        for id in std::mem::take(&mut self.dirty).into_keys() {
+            if let Some(entry) = self.records.get_mut(&id) {
+                entry.record.cursor = entry.durable;
+            }
+        }
+    }
+
     pub(crate) fn is_dirty(&self) -> bool {
         !self.dirty.is_empty()
     }

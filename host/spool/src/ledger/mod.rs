@@ -36,6 +36,7 @@
 mod engine;
 mod error;
 mod file;
+mod lazy;
 mod mirror;
 mod registry;
 mod rows;

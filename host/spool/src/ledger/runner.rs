@@ -1,5 +1,6 @@
 //! Who runs the engine: the caller itself (in memory), or a thread of its own (a file), so that no task ever waits for a disk.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -31,6 +32,8 @@ pub(crate) enum Message {
 pub(crate) enum Runner {
     /// In the calling task. Statements on a database in memory take microseconds.
     Inline(Mutex<Engine>),
+    /// In the calling task, and cursors stay in memory until something else is written: for tests.
+    Lazy { engine: Mutex<Engine>, refuses: AtomicBool },
     /// On a thread.
     Thread { jobs: Sender<Message>, thread: Mutex<Option<JoinHandle<()>>> },
 }
@@ -38,6 +41,10 @@ pub(crate) enum Runner {
 impl Runner {
     pub(crate) fn inline(engine: Engine) -> Runner {
         Runner::Inline(Mutex::new(engine))
+    }
+
+    pub(crate) fn lazy(engine: Engine) -> Runner {
+        Runner::Lazy { engine: Mutex::new(engine), refuses: AtomicBool::new(false) }
     }
 
     pub(crate) fn thread(engine: Engine) -> Result<Runner, std::io::Error> {
@@ -54,6 +61,8 @@ impl Runner {
     {
         match self {
             Runner::Inline(engine) => job(&mut engine.lock().unwrap_or_else(PoisonError::into_inner)),
+            Runner::Lazy { refuses, .. } if refuses.load(Ordering::Relaxed) => Err(LedgerError::Closed),
+            Runner::Lazy { engine, .. } => job(&mut engine.lock().unwrap_or_else(PoisonError::into_inner)),
             Runner::Thread { jobs, .. } => {
                 let (reply, answer) = oneshot::channel();
                 let job: Job = Box::new(move |engine| {
@@ -74,6 +83,7 @@ impl Runner {
                     tracing::error!(%error, "cursors could not be written");
                 }
             }
+            Runner::Lazy { .. } => {}
             Runner::Thread { jobs, .. } => {
                 // Closed: the thread wrote what waited before, and what moves later is delivered again.
                 let _closed = jobs.send(Message::Moved);
