@@ -6,18 +6,18 @@
 mod config;
 mod file;
 mod kind;
+mod later;
 mod log;
 mod outcome;
-mod secret;
 mod sink;
 mod template;
 mod time;
 mod webhook;
 
 pub use config::{ConfigError, ConfigProblem};
+pub use flagpost_settings::{Node, Secret};
 pub use kind::{BuildContext, BuildFn, KindInfo, kinds};
 pub use outcome::{ExportError, ProbeError, RejectedEvent};
-pub use secret::Secret;
 pub use sink::{LineSink, StderrLines};
 
 use std::time::Duration;

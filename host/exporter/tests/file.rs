@@ -218,7 +218,7 @@ fn every_problem_of_a_configuration_is_told_at_once() {
     let config = json!({ "format": "parquet", "filename": "../{{ .Nope}}", "outputDirectory": "x", "csvTemplate": [] });
     let error = build("file", config).err().unwrap();
     let paths: Vec<_> = error.problems.iter().map(|problem| problem.path.as_str()).collect();
-    assert_eq!(paths, ["outputDir", "format", "filename", "csvTemplate", "outputDirectory"]);
+    assert_eq!(paths, ["csvTemplate", "outputDirectory", "outputDir", "format", "filename"]);
     assert!(error.to_string().contains("no \"outputDir\" property found for kind \"file\""), "{error}");
     assert!(build("file", json!({ "outputDir": "x", "format": "JSON", "filename": null, "csvTemplate": "x" })).is_ok());
     assert!(build("file", json!([])).is_err());

@@ -17,19 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use flagpost_event::{BatchId, Clock, EventBatch, ObjectPlan};
 
-use crate::{ExportError, Exporter, KindInfo, PlanFacts, ProbeError};
+use crate::{ExportError, Exporter, PlanFacts, ProbeError};
 use config::FileConfig;
-
-/// What the registry knows of it.
-pub(crate) const KIND: KindInfo = KindInfo {
-    name: "file",
-    keys: &["outputDir", "filename", "format", "csvTemplate", "parquetCompressionCodec"],
-    location_keys: &["outputDir", "filename"],
-    build: |config, context| {
-        let config = FileConfig::read(config, &context.hostname)?;
-        Ok(Arc::new(FileExporter { config, clock: Arc::clone(&context.clock), fresh: Mutex::default() }))
-    },
-};
+pub(crate) use config::{DEFAULT_CSV_TEMPLATE, DEFAULT_FILENAME, DEFAULT_FORMAT, DEFAULT_PARQUET_CODEC, Keys};
 
 /// Batches that were planned and not tried yet are few; should one be given up, it is forgotten with the others at this many.
 const MOST_FRESH: usize = 64;
@@ -40,6 +30,12 @@ struct FileExporter {
     clock: Arc<dyn Clock>,
     /// Growing files: batches planned by this process and not tried yet. Nothing of them can be in the file.
     fresh: Mutex<HashSet<BatchId>>,
+}
+
+impl FileExporter {
+    fn new(config: FileConfig, clock: Arc<dyn Clock>) -> Self {
+        FileExporter { config, clock, fresh: Mutex::default() }
+    }
 }
 
 #[async_trait]

@@ -9,7 +9,7 @@ use crate::template::Template;
 use crate::time::Civil;
 
 /// Upstream's default.
-const FEATURE_FORMAT: &str = r#"[{{ .FormattedDate}}] user="{{ .UserKey}}", flag="{{ .Key}}", value="{{ .Value}}""#;
+pub(super) const FEATURE_FORMAT: &str = r#"[{{ .FormattedDate}}] user="{{ .UserKey}}", flag="{{ .Key}}", value="{{ .Value}}""#;
 
 /// Ours: upstream's default fails for tracking events, which have no value.
 const TRACKING_FORMAT: &str = r#"[{{ .FormattedDate}}] user="{{ .UserKey}}", event="{{ .Key}}", details={{ .TrackingDetails}}"#;

@@ -3,6 +3,7 @@
 //! Upstream writes through its own logger, so that `logLevel: warn` silences it and more than a hundred equal lines a second are sampled.
 //! Here lines go to a [`LineSink`] of their own. Field values cannot forge lines: they are inside a JSON string.
 
+mod config;
 mod format;
 
 use std::sync::Arc;
@@ -10,17 +11,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use flagpost_event::{Clock, EventBatch, Json};
 
-use crate::config::Keys;
-use crate::{BuildContext, ConfigError, ExportError, Exporter, KindInfo, Limits, LineSink};
+use crate::{BuildContext, ExportError, Exporter, Limits, LineSink};
+pub(crate) use config::Keys;
 use format::Format;
-
-/// What the registry knows of it.
-pub(crate) const KIND: KindInfo = KindInfo {
-    name: "log",
-    keys: &["logFormat"],
-    location_keys: &[],
-    build: |config, context| Ok(Arc::new(LogExporter::new(config, context)?)),
-};
 
 /// Most events per write: a terminal or a log collector is not to wait for megabytes.
 const MOST_EVENTS: usize = 1_000;
@@ -36,15 +29,8 @@ struct LogExporter {
 }
 
 impl LogExporter {
-    fn new(config: serde_json::Value, context: &BuildContext) -> Result<Self, ConfigError> {
-        let mut keys = Keys::new(config)?;
-        let configured = keys.text("logFormat");
-        let format = Format::new(configured.as_deref()).unwrap_or_else(|message| {
-            keys.problem("logFormat", message, "only fields are known, without functions and pipes");
-            Format::default()
-        });
-        keys.finish()?;
-        Ok(LogExporter { format, clock: Arc::clone(&context.clock), lines: Arc::clone(&context.lines) })
+    fn new(format: Format, context: &BuildContext) -> Self {
+        LogExporter { format, clock: Arc::clone(&context.clock), lines: Arc::clone(&context.lines) }
     }
 
     /// The batch as log lines.

@@ -1,5 +1,7 @@
 //! Upstream's body, `{"meta":{...},"events":[...]}`, put together from the stored lines, and its signature.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use flagpost_event::{EventBatch, Json};
 use hmac::{Hmac, KeyInit, Mac};
@@ -24,7 +26,7 @@ pub(super) struct Body {
 
 impl BodyMaker {
     /// `meta.hostname` is this machine's unless it is configured; keys are sorted.
-    pub(super) fn new(meta: Vec<(String, String)>, hostname: &str, secret: Option<Secret>) -> Self {
+    pub(super) fn new(meta: BTreeMap<String, String>, hostname: &str, secret: Option<Secret>) -> Self {
         let mut members = serde_json::Map::new();
         members.insert("hostname".to_owned(), hostname.into());
         // Upstream fills an empty one too.
@@ -76,7 +78,7 @@ mod tests {
     fn body_and_signature_are_upstreams() {
         let events = UPSTREAM.strip_prefix(r#"{"meta":{"hostname":"hostname"},"events":["#).unwrap().strip_suffix("]}").unwrap();
         let lines: Vec<_> = events.replace("},{", "}\n{").lines().map(|line| Bytes::from(format!("{line}\n"))).collect();
-        let body = BodyMaker::new(Vec::new(), "hostname", Some(Secret::new("secret"))).of(&batch(lines));
+        let body = BodyMaker::new(BTreeMap::new(), "hostname", Some(Secret::new("secret"))).of(&batch(lines));
         assert_eq!(std::str::from_utf8(&body.bytes).unwrap(), UPSTREAM);
         assert_eq!(body.bytes.len(), 433);
         assert_eq!(body.signature.as_deref(), Some("sha256=f1f9766836d4e513035986c035ee9f091b895709be47a802b5840467007e1ec0"));

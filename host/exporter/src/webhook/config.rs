@@ -1,12 +1,21 @@
 //! The `webhook` exporter's keys.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use flagpost_settings::{Place, Problems};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use url::Url;
 
-use crate::config::Keys;
-use crate::{ConfigError, Secret};
+use crate::config::require;
+use crate::kind::Kind;
+use crate::{BuildContext, Exporter, Secret};
 
+use super::WebhookExporter;
 use super::body::BodyMaker;
+use super::client::Client;
 
 /// A checked configuration.
 pub(super) struct WebhookConfig {
@@ -24,38 +33,64 @@ impl std::fmt::Debug for WebhookConfig {
     }
 }
 
-impl WebhookConfig {
-    pub(super) fn read(config: serde_json::Value, hostname: &str) -> Result<Self, ConfigError> {
-        let mut keys = Keys::new(config)?;
-        let text = keys.required("webhook", "endpointUrl", "https://example.com/events");
-        let endpoint = Url::parse(&text);
-        if !text.is_empty() && !endpoint.as_ref().is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
-            keys.problem("endpointUrl", "is no URL of a web server", "write it as https://host/path");
+/// One POST per batch: `{"meta":{…},"events":[…]}`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Keys {
+    /// Mandatory. Where batches are posted.
+    endpoint_url: String,
+    /// Signs bodies: the header `X-Hub-Signature-256` then holds `sha256=` and the HMAC of the body.
+    secret: Option<Secret>,
+    /// Goes into each body's `meta`; `hostname` is this machine's name unless it stands here.
+    meta: BTreeMap<String, String>,
+    /// Headers of each request: a value or a list of values.
+    headers: BTreeMap<String, Vec<Secret>>,
+}
+
+impl Kind for Keys {
+    const NAME: &'static str = "webhook";
+    const LOCATION: &'static [&'static str] = &["endpointUrl"];
+
+    fn build(self, problems: &mut Problems, context: &BuildContext) -> Option<Arc<dyn Exporter>> {
+        let config = self.check(problems, &context.hostname)?;
+        match Client::new(&config) {
+            Ok(client) => Some(Arc::new(WebhookExporter { config, client, clock: Arc::clone(&context.clock) })),
+            Err(message) => {
+                problems.error("endpointUrl", Place::Nowhere, message, "install the system's CA certificates");
+                None
+            }
         }
-        let secret = keys.text("secret").map(Secret::new);
-        let meta = keys.texts("meta");
+    }
+}
+
+impl Keys {
+    fn check(self, problems: &mut Problems, hostname: &str) -> Option<WebhookConfig> {
+        require(problems, Self::NAME, "endpointUrl", &self.endpoint_url, "https://example.com/events");
+        let endpoint = Url::parse(&self.endpoint_url).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        if !self.endpoint_url.is_empty() && endpoint.is_none() {
+            problems.error("endpointUrl", Place::Nowhere, "is no URL of a web server", "write it as https://host/path");
+        }
         let mut headers = HeaderMap::new();
-        for (name, values) in keys.lists("headers") {
+        for (name, values) in self.headers {
             let path = format!("headers.{name}");
             let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
-                keys.problem(path, "is no name of an HTTP header", "letters, digits and `-`");
+                problems.error(path, Place::Nowhere, "is no name of an HTTP header", "letters, digits and `-`");
                 continue;
             };
             for value in values {
-                match HeaderValue::from_str(&value) {
+                match HeaderValue::from_str(value.reveal()) {
                     Ok(mut value) => {
                         value.set_sensitive(true);
                         headers.append(&header, value);
                     }
                     Err(_) => {
-                        keys.problem(path.clone(), "has a value that no HTTP header can have", "no line breaks and no control characters")
+                        let message = "has a value that no HTTP header can have";
+                        problems.error(path.clone(), Place::Nowhere, message, "no line breaks and no control characters");
                     }
                 }
             }
         }
-        keys.finish()?;
-        let endpoint = endpoint.map_err(|_| ConfigError { problems: Vec::new() })?;
-        Ok(WebhookConfig { endpoint, headers, body: BodyMaker::new(meta, hostname, secret) })
+        Some(WebhookConfig { endpoint: endpoint?, headers, body: BodyMaker::new(self.meta, hostname, self.secret) })
     }
 }
 

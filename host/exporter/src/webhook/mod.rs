@@ -11,21 +11,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use flagpost_event::{Clock, EventBatch};
 
-use crate::{DEFAULT_TIMEOUT, ExportError, Exporter, KindInfo, ProbeError};
+use crate::{DEFAULT_TIMEOUT, ExportError, Exporter, ProbeError};
 use client::Client;
+pub(crate) use config::Keys;
 use config::WebhookConfig;
-
-/// What the registry knows of it.
-pub(crate) const KIND: KindInfo = KindInfo {
-    name: "webhook",
-    keys: &["endpointUrl", "secret", "meta", "headers"],
-    location_keys: &["endpointUrl"],
-    build: |config, context| {
-        let config = WebhookConfig::read(config, &context.hostname)?;
-        let client = Client::new(&config)?;
-        Ok(Arc::new(WebhookExporter { config, client, clock: Arc::clone(&context.clock) }))
-    },
-};
 
 /// Larger bodies are put together and signed where it may take its time.
 const LARGE: usize = 256 << 10;

@@ -42,7 +42,7 @@ pub fn context(lines: Arc<KeptLines>) -> BuildContext {
 
 pub fn build(kind: &str, config: serde_json::Value) -> Result<Arc<dyn Exporter>, ConfigError> {
     let kind = kinds().iter().find(|info| info.name == kind).unwrap();
-    (kind.build)(config, &context(Arc::default()))
+    (kind.build)(&config.into(), &context(Arc::default()))
 }
 
 /// One event's canonical line.

@@ -1,21 +1,20 @@
 //! `${NAME}` in values: replaced by the environment variable, in parsed text only, so that a variable can never change the structure.
 
-use super::node::{Data, Node, Scalar};
-use super::problem::Problems;
+use flagpost_settings::{Data, Node, Problems, Scalar, is_private};
 
 /// Reads an environment variable; a parameter so that tests have their own.
 pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Replaces `${NAME}` in every text below `node`; `$${` stands for a literal `${`. A variable that is not set is a problem.
 pub(crate) fn substitute(node: &mut Node, path: &str, lookup: Lookup<'_>, problems: &mut Problems) {
-    let line = node.line;
+    let place = node.place.clone();
     match &mut node.data {
         Data::Null => {}
         Data::Scalar(scalar) => {
             let mut failed = false;
             let text = expand(&scalar.text, lookup, |message, fix| {
                 failed = true;
-                problems.error(path, line, message, fix);
+                problems.error(path, &place, message, fix);
             });
             if failed {
                 // Nothing is left that a second complaint could be about.
@@ -30,7 +29,7 @@ pub(crate) fn substitute(node: &mut Node, path: &str, lookup: Lookup<'_>, proble
             }
         }
         Data::Map(entries) => {
-            for entry in entries.iter_mut().filter(|entry| !super::keys::is_private(&entry.key)) {
+            for entry in entries.iter_mut().filter(|entry| !is_private(&entry.key)) {
                 let key = if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
                 substitute(&mut entry.value, &key, lookup, problems);
             }

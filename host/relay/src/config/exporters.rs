@@ -5,33 +5,14 @@ use std::path::PathBuf;
 use flagpost_delivery::{DEFAULT_FLUSH_INTERVAL, DEFAULT_MAX_EVENTS, Policy, RetryPolicy, WhenFull};
 use flagpost_event::EventKind;
 use flagpost_exporter::{BuildContext, KindInfo, kinds};
+use flagpost_settings::{self as settings, Data, Entry, Millis, Node, Place, Problems, Size, Span, decode, join};
 use flagpost_spool::Identity;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::decode::{decode, join};
 use super::model::{DEFAULT_FLAG_SET, ExporterConfig, Target};
-use super::node::{Data, Entry, Node};
-use super::problem::Problems;
-use super::units::{Millis, Size, Span};
-use super::{identity, keys, wasm};
-
-/// Upstream's kinds, exact and case-sensitive.
-const UPSTREAM_KINDS: &[&str] = &[
-    "file",
-    "webhook",
-    "log",
-    "s3",
-    "kinesis",
-    "googleStorage",
-    "sqs",
-    "kafka",
-    "pubsub",
-    "bigquery",
-    "azureBlobStorage",
-    "opentelemetry",
-];
+use super::{identity, wasm};
 
 /// Upstream's exporter keys: it takes each of them for every kind and uses those that fit.
 const UPSTREAM_KEYS: &[&str] = &[
@@ -125,7 +106,7 @@ pub(crate) fn exporters(root: &Node, around: &Surroundings<'_>, problems: &mut P
     if let Some(entry) = root.get("exporter") {
         match &entry.value.data {
             Data::Null => {}
-            Data::List(_) => problems.error("exporter", entry.line, "expected one exporter, found a list", "call the key `exporters`"),
+            Data::List(_) => problems.error("exporter", &entry.place, "expected one exporter, found a list", "call the key `exporters`"),
             _ => nodes.push(("exporter".to_owned(), &entry.value)),
         }
     }
@@ -139,21 +120,21 @@ pub(crate) fn exporters(root: &Node, around: &Surroundings<'_>, problems: &mut P
     }
     let alone = nodes.len() == 1;
     let budget = if alone { around.max_bytes } else { around.max_bytes / 2 };
-    let mut found: Vec<(u32, ExporterConfig)> = Vec::new();
+    let mut found: Vec<(Place, ExporterConfig)> = Vec::new();
     for (path, node) in nodes {
         let Some(exporter) = one(&path, node, budget, around, problems) else { continue };
         let twin = found
             .iter()
             .find(|(_, other)| other.identity == exporter.identity && other.events.iter().any(|kind| exporter.events.contains(kind)));
-        if let Some((line, _)) = twin {
+        if let Some((place, _)) = twin {
             let message = format!(
-                "the same exporter as the one on line {line}: both are `{}`, so their places in the log are one",
+                "the same exporter as the one on {place}: both are `{}`, so their places in the log are one",
                 exporter.identity.exporter
             );
-            problems.error(path, node.line, message, "give each a `name` of its own");
+            problems.error(path, &node.place, message, "give each a `name` of its own");
             continue;
         }
-        found.push((node.line, exporter));
+        found.push((node.place.clone(), exporter));
     }
     found.into_iter().map(|(_, exporter)| exporter).collect()
 }
@@ -166,7 +147,7 @@ pub(crate) fn warn_unread(root: &Node, exporters: &[ExporterConfig], problems: &
     for kind in EventKind::ALL {
         if !exporters.iter().any(|exporter| exporter.events.contains(&kind)) {
             let message = format!("no exporter takes {kind} events: they are answered with 200, counted as `no_exporter`, and not kept");
-            problems.warning("exporters", root.get("exporters").map_or(0, |entry| entry.line), message, "");
+            problems.warning("exporters", root.get("exporters").map_or(Place::Nowhere, |entry| entry.place.clone()), message, "");
         }
     }
 }
@@ -175,7 +156,7 @@ fn one(path: &str, node: &Node, budget: u64, around: &Surroundings<'_>, problems
     if !matches!(node.data, Data::Map(_)) {
         problems.error(
             path,
-            node.line,
+            &node.place,
             format!("expected an exporter's keys, found {}", node.describe()),
             "write `- kind: file` and its keys",
         );
@@ -186,15 +167,15 @@ fn one(path: &str, node: &Node, budget: u64, around: &Surroundings<'_>, problems
     let policy = policy(&common, budget, path, node, problems);
     let kind = text(node, "kind");
     let (target, location) = if kind == wasm::KIND {
-        let own = own_keys(path, &kind, wasm::KEYS, rest, problems);
+        let own = own_keys(path, &node.place, &kind, wasm::KEYS, rest, problems);
         wasm::target(path, &own, common.max_events_per_call, around, problems)?
     } else {
         native(path, node, find_kind(path, node, &kind, problems)?, rest, around, problems)?
     };
     let exporter = match &common.name {
         Some(name) if name.is_empty() || name.len() > 100 || name.contains(|c: char| c.is_control() || c == '/') => {
-            let line = node.get("name").map_or(node.line, |entry| entry.line);
-            problems.error(join(path, "name"), line, "a name has 1 to 100 characters and no `/`", "choose another name");
+            let place = node.get("name").map_or(&node.place, |entry| &entry.place);
+            problems.error(join(path, "name"), place, "a name has 1 to 100 characters and no `/`", "choose another name");
             return None;
         }
         Some(name) => name.clone(),
@@ -215,50 +196,46 @@ fn one(path: &str, node: &Node, budget: u64, around: &Surroundings<'_>, problems
 
 /// The node with the keys that every exporter has, and the other entries.
 fn split(node: &Node) -> (Node, Vec<&Entry>) {
-    let (common, rest): (Vec<&Entry>, Vec<&Entry>) = node.entries().iter().partition(|entry| keys::find(COMMON_KEYS, &entry.key).is_some());
-    (Node { line: node.line, data: Data::Map(common.into_iter().cloned().collect()) }, rest)
+    let (common, rest): (Vec<&Entry>, Vec<&Entry>) =
+        node.entries().iter().partition(|entry| settings::find(COMMON_KEYS, &entry.key).is_some());
+    (Node { place: node.place.clone(), data: Data::Map(common.into_iter().cloned().collect()) }, rest)
 }
 
 /// The entries that the kind takes, in its spelling; the others are complained about.
-fn own_keys(path: &str, kind: &str, known: &[&'static str], rest: Vec<&Entry>, problems: &mut Problems) -> Node {
+fn own_keys(path: &str, place: &Place, kind: &str, known: &[&'static str], rest: Vec<&Entry>, problems: &mut Problems) -> Node {
     let mut own: Vec<Entry> = Vec::new();
     for entry in rest {
-        let place = join(path, &entry.key);
-        if let Some(name) = keys::find(known, &entry.key) {
+        let path = join(path, &entry.key);
+        if let Some(name) = settings::find(known, &entry.key) {
             match own.iter().find(|other| other.key == name) {
                 Some(other) => {
-                    let message = format!("`{}` was given before, on line {}", entry.key, other.line);
-                    problems.error(place, entry.line, message, "keep one of the two");
+                    let message = format!("`{}` was given before, on {}", entry.key, other.place);
+                    problems.error(path, &entry.place, message, "keep one of the two");
                 }
                 None => own.push(Entry { key: name.to_owned(), ..entry.clone() }),
             }
-        } else if keys::find(UPSTREAM_KEYS, &entry.key).is_some() {
-            problems.warning(place, entry.line, format!("has no effect on kind \"{kind}\""), "");
-        } else if !keys::is_private(&entry.key) {
+        } else if settings::find(UPSTREAM_KEYS, &entry.key).is_some() {
+            problems.warning(path, &entry.place, format!("has no effect on kind \"{kind}\""), "");
+        } else if !settings::is_private(&entry.key) {
             let all: Vec<&str> = known.iter().chain(COMMON_KEYS).copied().collect();
-            problems.push(keys::unknown(&place, &entry.key, entry.line, &all));
+            problems.push(settings::unknown(&path, &entry.key, &entry.place, &all));
         }
     }
-    Node { line: 0, data: Data::Map(own) }
+    Node { place: place.clone(), data: Data::Map(own) }
 }
 
 fn find_kind(path: &str, node: &Node, kind: &str, problems: &mut Problems) -> Option<&'static KindInfo> {
     if let Some(info) = kinds().iter().find(|info| info.name == kind) {
         return Some(info);
     }
-    let line = node.get("kind").map_or(node.line, |entry| entry.line);
-    let served: Vec<&str> = kinds().iter().map(|info| info.name).chain([wasm::KIND]).collect();
-    let known = format!("kinds that are served: {}", keys::list(&served));
-    if UPSTREAM_KINDS.contains(&kind) {
-        problems.error(join(path, "kind"), line, format!("kind \"{kind}\" is not served yet"), known);
-    } else {
-        // Upstream's words.
-        let fix = match keys::did_you_mean(kind, &served) {
-            near if near.is_empty() => known,
-            near => near,
-        };
-        problems.error(join(path, "kind"), line, format!("invalid exporter: kind \"{kind}\" is not supported"), fix);
-    }
+    let place = node.get("kind").map_or(&node.place, |entry| &entry.place);
+    let names: Vec<&str> = kinds().iter().map(|info| info.name).chain([wasm::KIND]).collect();
+    // Upstream's words.
+    let fix = match settings::did_you_mean(kind, &names) {
+        near if near.is_empty() => format!("known kinds: {}", settings::list(&names)),
+        near => near,
+    };
+    problems.error(join(path, "kind"), place, format!("invalid exporter: kind \"{kind}\" is not supported"), fix);
     None
 }
 
@@ -273,21 +250,25 @@ fn native(
     around: &Surroundings<'_>,
     problems: &mut Problems,
 ) -> Option<(Target, Location)> {
-    let own = own_keys(path, info.name, info.keys, rest, problems);
-    let entries = own.entries();
-    let value = |key: &'static str| entries.iter().find(|entry| entry.key == key).map(|entry| (key, entry.value.to_json()));
+    let own = own_keys(path, &node.place, info.name, (info.keys)(), rest, problems);
+    let value = |key: &'static str| Some((key, at(&own, key)?.to_json()));
     let location = info.location_keys.iter().filter_map(|key| value(key)).collect();
-    let settings: Map<String, Value> = entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect();
-    match (info.build)(Value::Object(settings), around.build) {
+    match (info.build)(&own, around.build) {
         Ok(exporter) => Some((Target::Native(exporter), location)),
         Err(error) => {
             for problem in error.problems {
-                let line = own.line_at(&problem.path).unwrap_or(node.line);
-                problems.error(join(path, &problem.path), line, own.hide(problem.message), problem.help);
+                // The kind itself is none of its own keys.
+                let place = if problem.path == "kind" { node.place_at("kind").cloned().unwrap_or(problem.place) } else { problem.place };
+                problems.error(join(path, &problem.path), place, own.hide(problem.message), problem.fix);
             }
             None
         }
     }
+}
+
+/// The value at `a.b`.
+fn at<'n>(node: &'n Node, path: &str) -> Option<&'n Node> {
+    path.split('.').try_fold(node, |node, key| node.get(key).map(|entry| &entry.value))
 }
 
 fn policy(common: &Common, budget: u64, path: &str, node: &Node, problems: &mut Problems) -> Policy {
@@ -298,8 +279,8 @@ fn policy(common: &Common, budget: u64, path: &str, node: &Node, problems: &mut 
         max_elapsed: common.retry.max_elapsed.map(|span| span.0).filter(|span| !span.is_zero()),
     };
     if retry.initial > retry.max {
-        let line = node.get("retry").map_or(node.line, |entry| entry.line);
-        problems.error(join(path, "retry"), line, "`initial` is longer than `max`", "make `max` the longer one");
+        let place = node.get("retry").map_or(&node.place, |entry| &entry.place);
+        problems.error(join(path, "retry"), place, "`initial` is longer than `max`", "make `max` the longer one");
     }
     Policy {
         // 0 is upstream's way of writing the default.

@@ -1,10 +1,9 @@
 //! The file's sections, as they are written. Every field has a default, so that one mistake hides no other.
 
+use flagpost_settings::{Size, Span};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use url::Url;
-
-use super::units::{Size, Span};
 
 /// The whole file. `exporter` and `exporters` are decoded by their kinds.
 #[derive(Default, Deserialize)]

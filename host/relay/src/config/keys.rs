@@ -1,10 +1,9 @@
-//! Keys that are not decoded: upstream's that this program does not serve, private ones, and unknown ones with the nearest known key.
+//! Upstream's keys that this program does not serve.
 
-use super::node::same_key;
-use super::problem::Problem;
+use flagpost_settings::{Entry, Problem};
 
 /// A key that upstream knows.
-pub(crate) enum Elsewhere {
+enum Elsewhere {
     /// It has no effect here, and that changes nothing for events: a warning that says why.
     Inert(&'static str),
     /// Starting without it would make another program of this one: what is wrong, and what to do.
@@ -71,62 +70,12 @@ const ELSEWHERE: &[(&str, Elsewhere)] = &[
     ("version", Inert("the version is the program's own")),
 ];
 
-/// What is known about a key that was not decoded; `path` may hold indices and any case.
-pub(crate) fn elsewhere(path: &str) -> Option<&'static Elsewhere> {
-    let path = path.to_ascii_lowercase();
-    ELSEWHERE.iter().find(|(known, _)| *known == path).map(|(_, what)| what)
-}
-
-/// Keys under `x-` are the operator's own, for anchors and notes.
-pub(crate) fn is_private(key: &str) -> bool {
-    key.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"))
-}
-
-/// The known name that `key` spells, in any case; the exact one first.
-pub(crate) fn find<'k>(known: &[&'k str], key: &str) -> Option<&'k str> {
-    known.iter().find(|name| **name == key).or_else(|| known.iter().find(|name| same_key(name, key))).copied()
-}
-
-/// The complaint about a key that nobody knows.
-pub(crate) fn unknown(path: &str, key: &str, line: u32, known: &[&str]) -> Problem {
-    let fix = match did_you_mean(key, known) {
-        fix if fix.is_empty() => format!("known here: {}", list(known)),
-        fix => fix,
-    };
-    Problem::error(path, line, "unknown key", fix)
-}
-
-/// `did you mean …?` when a known name is near; else nothing.
-pub(crate) fn did_you_mean(text: &str, known: &[&str]) -> String {
-    let lower = text.to_ascii_lowercase();
-    let near = known.iter().map(|name| (strsim::damerau_levenshtein(&name.to_ascii_lowercase(), &lower), *name)).min();
-    match near {
-        Some((distance, name)) if distance <= 1 + name.len().max(text.len()) / 4 => format!("did you mean `{name}`?"),
-        _ => String::new(),
-    }
-}
-
-/// `` `a`, `b`, `c` ``.
-pub(crate) fn list(names: &[&str]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_nearest_known_key_is_named_only_when_it_is_near() {
-        let known = ["flushInterval", "maxEventInMemory", "name"];
-        let cases = [
-            ("flushInterva", "did you mean `flushInterval`?"),
-            ("flush_interval", "did you mean `flushInterval`?"),
-            ("maxEventsInMemory", "did you mean `maxEventInMemory`?"),
-            ("nmae", "did you mean `name`?"),
-            ("bucket", ""),
-        ];
-        for (key, expected) in cases {
-            assert_eq!(did_you_mean(key, &known), expected, "{key}");
-        }
-    }
+/// What is said of a key that was not decoded; `path` may hold indices and any case.
+pub(crate) fn elsewhere(path: &str, entry: &Entry) -> Option<Problem> {
+    let lower = path.to_ascii_lowercase();
+    let (_, known) = ELSEWHERE.iter().find(|(known, _)| *known == lower)?;
+    Some(match known {
+        Inert(why) => Problem::warning(path, &entry.place, format!("has no effect here: {why}"), ""),
+        Refused(message, fix) => Problem::error(path, &entry.place, *message, *fix),
+    })
 }

@@ -1,12 +1,11 @@
 //! The configuration: upstream's file and our keys, into typed structs, with all that is wrong said at once.
 //!
-//! The way of a file: text -> [`yaml`] -> a tree that knows its lines ([`node`]) -> `${NAME}` replaced in its texts ([`env`]) -> sections
-//! ([`file`], [`exporters`]) decoded by [`decode`], which collects complaints instead of stopping at the first -> defaults and rules that
+//! The way of a file: text -> [`yaml`] -> a tree that knows its lines ([`Node`]) -> `${NAME}` replaced in its texts ([`env`]) -> sections
+//! ([`file`], [`exporters`]) decoded by [`decode_with`], which collects complaints instead of stopping at the first -> defaults and rules that
 //! span keys (here) -> [`Config`]. Another format, or environment variables as a source, ends in the same tree.
 //!
 //! Where the file is looked for is [`locate`]'s business.
 
-mod decode;
 mod env;
 mod exporters;
 mod file;
@@ -14,9 +13,7 @@ mod identity;
 mod keys;
 mod locate;
 mod model;
-mod node;
 mod problem;
-mod units;
 mod wasm;
 mod yaml;
 
@@ -33,12 +30,12 @@ use flagpost_event::collect::CollectLimits;
 use flagpost_exporter::BuildContext;
 
 pub use file::{BufferType, LogFormat, LogLevel};
+pub use flagpost_settings::{Place, Problem, Severity};
 pub use locate::{Located, locate};
 pub use model::{AuthorizedKeys, Buffer, Collector, Config, DEFAULT_FLAG_SET, ExporterConfig, FlagSet, Server, Target, Tls, Upstream};
-pub use problem::{ConfigError, Problem, Severity};
+pub use problem::ConfigError;
 
-use node::{Data, Node};
-use problem::Problems;
+use flagpost_settings::{Data, Node, Problems, Size, decode_with};
 
 /// What a configuration is read with: parameters, so that tests have their own world.
 pub struct Sources<'a> {
@@ -103,15 +100,15 @@ const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
 
 fn assemble(root: &Node, base: &Path, sources: &Sources<'_>, problems: &mut Problems) -> Config {
-    let file: file::File = decode::decode(root, "", problems);
+    let file: file::File = decode_with(root, "", &keys::elsewhere, problems);
     // A root that is no map was complained about; nothing below it can be said.
     let root = if matches!(root.data, Data::Map(_)) { root.clone() } else { Node::null() };
-    let line = |key: &str| root.get(key).map_or(0, |entry| entry.line);
+    let place = |key: &str| root.place_at(key).cloned().unwrap_or(Place::Nowhere);
 
     if file.upstream.is_none() && file.evaluation.is_none() {
         for key in ["retriever", "retrievers"] {
             if let Some(entry) = root.get(key) {
-                problems.error(key, entry.line, "this relay does not evaluate flags itself yet", keys::TWO_WAYS);
+                problems.error(key, &entry.place, "this relay does not evaluate flags itself yet", keys::TWO_WAYS);
             }
         }
     }
@@ -119,7 +116,7 @@ fn assemble(root: &Node, base: &Path, sources: &Sources<'_>, problems: &mut Prob
         Some(url) => Some(Upstream { url: url.0, connect_timeout: upstream.connect_timeout.map_or(Duration::from_secs(5), |span| span.0) }),
         None => {
             if root.get("upstream").is_none_or(|entry| entry.value.get("url").is_none()) {
-                problems.error("upstream", line("upstream"), "no `url`", "write `upstream: { url: http://relay:1031 }`");
+                problems.error("upstream", place("upstream"), "no `url`", "write `upstream: { url: http://relay:1031 }`");
             }
             None
         }
@@ -130,7 +127,7 @@ fn assemble(root: &Node, base: &Path, sources: &Sources<'_>, problems: &mut Prob
     let least = 64 * MIB;
     if max_bytes < least && !memory {
         let message = format!("{max_bytes} bytes do not hold one segment");
-        problems.error("buffer.maxBytes", root.line_at("buffer.maxBytes").unwrap_or(0), message, "give it 256MiB or more");
+        problems.error("buffer.maxBytes", place("buffer.maxBytes"), message, "give it 256MiB or more");
     }
     let buffer = Buffer {
         kind: file.buffer.r#type,
@@ -178,9 +175,9 @@ pub(crate) fn default_max_bytes(kind: BufferType) -> u64 {
 }
 
 fn collector(keys: &file::Collector) -> Collector {
-    let bytes = |size: Option<units::Size>, default: u64| usize::try_from(size.map_or(default, |size| size.0)).unwrap_or(usize::MAX);
+    let bytes = |size: Option<Size>, default: u64| usize::try_from(size.map_or(default, |size| size.0)).unwrap_or(usize::MAX);
     let defaults = CollectLimits::default();
-    let limit = |size: Option<units::Size>, default: usize| bytes(size, default as u64);
+    let limit = |size: Option<Size>, default: usize| bytes(size, default as u64);
     Collector {
         webhook_secret: None,
         max_body: bytes(keys.max_body, 32 * MIB),

@@ -111,7 +111,7 @@ fn tree() -> impl Strategy<Value = Value> {
 /// A file with exporters of every kind that is served, each with keys of all of them.
 fn exporters() -> impl Strategy<Value = Value> {
     let names: Vec<&str> = kinds().iter().map(|info| info.name).chain(["wasm", "s3", ""]).collect();
-    let keys: Vec<&str> = kinds().iter().flat_map(|info| info.keys.iter().copied()).chain(WORDS.iter().copied()).collect();
+    let keys: Vec<&str> = kinds().iter().flat_map(|info| (info.keys)().iter().copied()).chain(WORDS.iter().copied()).collect();
     let exporter =
         (prop::sample::select(names), prop::collection::vec((prop::sample::select(keys), tree()), 0..6)).prop_map(|(kind, entries)| {
             let entries = entries.into_iter().map(|(key, value)| (key.to_owned(), value)).chain([("kind".to_owned(), json!(kind))]);

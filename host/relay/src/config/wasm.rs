@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use flagpost_plugin::{PluginLimits, PluginSpec};
+use flagpost_settings::{Node, Place, Problems, Size, Span, decode, join};
 use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::decode::{decode, join};
 use super::exporters::{Location, Surroundings};
 use super::model::Target;
-use super::node::Node;
-use super::problem::Problems;
-use super::units::{Size, Span};
 
 /// The kind's name.
 pub(crate) const KIND: &str = "wasm";
@@ -66,10 +63,10 @@ pub(crate) fn target(
     problems: &mut Problems,
 ) -> Option<(Target, Location)> {
     let wasm: Wasm = decode(own, path, problems);
-    let line = |key: &str| own.line_at(key).unwrap_or(0);
+    let place = |key: &str| own.place_at(key).cloned().unwrap_or(Place::Nowhere);
     let Some(written) = wasm.path.filter(|written| !written.is_empty()) else {
         let message = "no \"path\" property found for kind \"wasm\"";
-        problems.error(path, line("path"), message, "set `path` to the component's file: a bare name is in `pluginsDir`");
+        problems.error(path, place("path"), message, "set `path` to the component's file: a bare name is in `pluginsDir`");
         return None;
     };
     let defaults = PluginLimits::default();
@@ -91,7 +88,7 @@ pub(crate) fn target(
     for problem in spec.problems() {
         let message = own.hide(problem.message);
         let (message, fix) = message.split_once("; ").unwrap_or((&message, ""));
-        problems.error(join(path, &problem.key), own.line_at(&problem.key).unwrap_or(0), message, fix);
+        problems.error(join(path, &problem.key), place(&problem.key), message, fix);
     }
     Some((Target::Wasm(Box::new(spec)), vec![("path", json!(written))]))
 }

@@ -8,8 +8,7 @@ use std::collections::HashMap;
 use saphyr::Scalar as YamlScalar;
 use saphyr_parser::{Event, Marker, Parser};
 
-use super::node::{Data, Entry, Meaning, Node, Scalar};
-use super::problem::Problem;
+use flagpost_settings::{Data, Entry, Meaning, Node, Place, Problem, Scalar};
 
 /// Deepest nesting; upstream's keys need six.
 const MAX_DEPTH: usize = 64;
@@ -60,7 +59,7 @@ struct Open {
 #[derive(Default)]
 struct OpenMap {
     entries: Vec<Entry>,
-    waiting: Option<(String, u32)>,
+    waiting: Option<(String, Place)>,
 }
 
 impl Builder {
@@ -79,7 +78,7 @@ impl Builder {
                     YamlScalar::FloatingPoint(value) => leaf(&text, Meaning::Float(value.into_inner())),
                     YamlScalar::String(_) => leaf(&text, Meaning::Text),
                 };
-                self.place(Node { line, data }, anchor, 1, &at)
+                self.place(Node { place: Place::Line(line), data }, anchor, 1, &at)
             }
             Event::SequenceStart(anchor, _) => self.open(anchor, false, &at),
             Event::MappingStart(anchor, _) => self.open(anchor, true, &at),
@@ -119,7 +118,7 @@ impl Builder {
             Some(map) => Data::Map(merged(map.entries)?),
             None => Data::List(open.items),
         };
-        self.place(Node { line: open.line, data }, open.anchor, size, at)
+        self.place(Node { place: Place::Line(open.line), data }, open.anchor, size, at)
     }
 
     /// Puts a finished value where it belongs; gives it back when it is the root.
@@ -131,14 +130,14 @@ impl Builder {
         match &mut parent.map {
             None => parent.items.push(node),
             Some(OpenMap { entries, waiting }) => match waiting.take() {
-                Some((key, line)) => entries.push(Entry { key, line, value: node }),
+                Some((key, place)) => entries.push(Entry { key, place, value: node }),
                 None => {
                     let key = key_text(&node, at)?;
                     if let Some(earlier) = entries.iter().find(|entry| entry.key == key && key != MERGE) {
-                        let message = format!("the key `{key}` was given before, on line {}", earlier.line);
+                        let message = format!("the key `{key}` was given before, on {}", earlier.place);
                         return Err(fail(at, message, "keep one of the two"));
                     }
-                    *waiting = Some((key, node.line));
+                    *waiting = Some((key, node.place));
                 }
             },
         }
@@ -173,7 +172,7 @@ fn merged(entries: Vec<Entry>) -> Result<Vec<Entry>, Problem> {
         };
         for source in sources {
             let Data::Map(more) = source.data else {
-                return Err(Problem::error("<<", merge.line, "a merge key takes a map or a list of maps", "point it at an anchored map"));
+                return Err(Problem::error("<<", &merge.place, "a merge key takes a map or a list of maps", "point it at an anchored map"));
             };
             for entry in more {
                 if !own.iter().any(|present| present.key == entry.key) {
@@ -204,9 +203,9 @@ mod tests {
         let json = serde_json::json!({"a": 1, "b": ["yes", "7", 1.5], "c": {"d": true}, "e": {"d": true}, "f": {"g": null, "d": true}});
         assert_eq!(root.to_json(), json);
         let b = root.get("B").unwrap();
-        assert_eq!(b.line, 2);
+        assert_eq!(b.place, Place::Line(2));
         let Data::List(items) = &b.value.data else { panic!("a list") };
-        assert_eq!(items.iter().map(|item| item.line).collect::<Vec<_>>(), [3, 4, 5]);
+        assert_eq!(items.iter().map(|item| item.place.line()).collect::<Vec<_>>(), [3, 4, 5]);
         assert_eq!(items[2].describe(), "`1.50`");
     }
 
@@ -230,7 +229,7 @@ mod tests {
         for (text, line, message) in cases {
             let problem = parse(text).err().unwrap_or_else(|| panic!("{text:.40} was taken"));
             assert!(problem.message.contains(message), "{problem}");
-            assert_eq!(problem.line, line, "{problem}");
+            assert_eq!(problem.place.line(), line, "{problem}");
         }
     }
 

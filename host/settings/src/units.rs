@@ -1,21 +1,24 @@
 //! Sizes and durations with units.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 /// A number of bytes: `4GiB`, `512MiB`, `64KiB`, `10MB`, or bare bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Size(pub(crate) u64);
+pub struct Size(pub u64);
 
 /// A span of time: `500ms`, `30s`, `5m`, `24h`, `1m30s` (Go's form, without signs and below-millisecond units).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Span(pub(crate) Duration);
+pub struct Span(pub Duration);
 
 /// A span of time where upstream has bare milliseconds (`flushInterval: 60000`); a unit may be given, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Millis(pub(crate) Duration);
+pub struct Millis(pub Duration);
 
 const SIZE_FIX: &str = "write bytes as a whole number or with a unit: 512KiB, 64MiB, 4GiB, 10MB";
 const SPAN_FIX: &str = "write a number with a unit: 500ms, 30s, 5m, 24h";
@@ -113,6 +116,11 @@ impl<T> Visitor<'_> for Unit<T> {
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<T, E> {
+        // Upstream cuts fractions off. Whole numbers in a double come from formats that know no others.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was checked")]
+        if (0.0..9_007_199_254_740_992.0).contains(&value) {
+            return self.visit_u64(value as u64);
+        }
         Err(E::custom(format_args!("expected {}, found `{value}`; {}", self.what, self.fix)))
     }
 
@@ -150,6 +158,72 @@ impl<'de> Deserialize<'de> for Millis {
     }
 }
 
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(1u64 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+        match units.into_iter().find(|(scale, _)| self.0 > 0 && self.0.is_multiple_of(*scale)) {
+            Some((scale, unit)) => write!(f, "{}{unit}", self.0 / scale),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+        match units.into_iter().find(|(scale, _)| millis > 0 && millis.is_multiple_of(*scale)) {
+            Some((scale, unit)) => write!(f, "{}{unit}", millis / scale),
+            None if millis == 0 => f.write_str("0s"),
+            None => write!(f, "{millis}ms"),
+        }
+    }
+}
+
+impl Serialize for Size {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for Millis {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+macro_rules! schemas {
+    ($($type:ident $name:literal $bare:literal $pattern:literal)*) => {$(
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                let text = json_schema!({ "type": "string", "pattern": $pattern });
+                json_schema!({ "title": $name, "anyOf": [{ "type": "integer", "minimum": 0, "maximum": $bare }, text] })
+            }
+        }
+    )*};
+}
+
+// Bare numbers are bytes, nothing but 0, and milliseconds.
+schemas! {
+    Size "size" 18_446_744_073_709_551_615u64 r"^\s*\d+(\.\d+)?\s*([kKmMgGtT]([iI]?[bB]?)?|[bB])?\s*$"
+    Span "duration" 0 r"^\s*(0|(\d+(\.\d+)?(ms|s|m|h|d))+)\s*$"
+    Millis "milliseconds" 9_223_372_036_854_775_807u64 r"^\s*(\d+|(\d+(\.\d+)?(ms|s|m|h|d))+)\s*$"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,6 +252,16 @@ mod tests {
         ];
         for (text, bytes) in cases {
             assert_eq!(Size::parse(text).map(|size| size.0), bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn units_are_written_as_they_are_read() {
+        for text in ["0", "17", "512KiB", "64MiB", "4GiB", "1TiB", "1025"] {
+            assert_eq!(Size::parse(text).map(|size| size.to_string()).as_deref(), Some(text));
+        }
+        for text in ["0s", "500ms", "30s", "5m", "90s", "24h"] {
+            assert_eq!(Span::parse(text).map(|span| span.to_string()).as_deref(), Some(text));
         }
     }
 

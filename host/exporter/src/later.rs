@@ -1,0 +1,245 @@
+//! Upstream's kinds that this version does not serve: their keys, and upstream's rules on them.
+//!
+//! So a configuration is checked as a whole, and an editor completes it, before the day its kinds are served. A kind that is served moves
+//! its struct to a folder of its own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use flagpost_settings::{Place, Problems};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::config::{invalid, require};
+use crate::file::{DEFAULT_CSV_TEMPLATE, DEFAULT_FILENAME, DEFAULT_FORMAT, DEFAULT_PARQUET_CODEC};
+use crate::kind::Kind;
+use crate::{BuildContext, Exporter, Secret, kinds};
+
+/// Upstream's default table, for tracking events, too.
+const DEFAULT_TABLE: &str = "feature_flag_evaluations";
+/// Upstream's default name of the tracer.
+const DEFAULT_TRACER: &str = "go-feature-flag";
+
+/// The complaint that ends each of them.
+fn not_served(problems: &mut Problems, kind: &str) -> Option<Arc<dyn Exporter>> {
+    if !problems.has_errors() {
+        let served: Vec<&str> = kinds().iter().filter(|info| info.served).map(|info| info.name).chain(["wasm"]).collect();
+        let help = format!("kinds that are served: {}", flagpost_settings::list(&served));
+        problems.error("kind", Place::Nowhere, format!("kind \"{kind}\" is not served yet"), help);
+    }
+    None
+}
+
+macro_rules! kind {
+    ($type:ident $name:literal $location:expr, $check:expr) => {
+        impl Kind for $type {
+            const NAME: &'static str = $name;
+            const LOCATION: &'static [&'static str] = &$location;
+            const SERVED: bool = false;
+
+            fn build(self, problems: &mut Problems, _: &BuildContext) -> Option<Arc<dyn Exporter>> {
+                let check: fn(&Self, &mut Problems) = $check;
+                check(&self, problems);
+                not_served(problems, $name)
+            }
+        }
+    };
+}
+
+macro_rules! objects {
+    ($(#[$doc:meta])* $type:ident { $($(#[$attribute:meta])* $field:ident: $of:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Deserialize, JsonSchema)]
+        #[serde(default, rename_all = "camelCase")]
+        pub(crate) struct $type {
+            $($(#[$attribute])* $field: $of,)*
+            /// In front of each object's name.
+            path: String,
+            /// `JSON` (one object per line), `CSV` or `Parquet`, in any case.
+            format: String,
+            /// Names of objects: a template with `{{ .Hostname}}`, `{{ .Timestamp}}` or `{{ .BatchId}}`, `{{ .Format}}`, `{{ .Date}}`,
+            /// `{{ .Hour}}`, `{{ .FlagSet}}`, `{{ .EventType}}`.
+            filename: String,
+            /// One line of CSV: a template over an event's fields, with its line feed.
+            csv_template: String,
+            /// How Parquet is compressed: `UNCOMPRESSED`, `SNAPPY`, `GZIP`, `BROTLI`, `ZSTD` or `LZ4_RAW`.
+            parquet_compression_codec: String,
+        }
+
+        impl Default for $type {
+            fn default() -> Self {
+                $type {
+                    $($field: Default::default(),)*
+                    path: String::new(),
+                    format: DEFAULT_FORMAT.to_owned(),
+                    filename: DEFAULT_FILENAME.to_owned(),
+                    csv_template: DEFAULT_CSV_TEMPLATE.to_owned(),
+                    parquet_compression_codec: DEFAULT_PARQUET_CODEC.to_owned(),
+                }
+            }
+        }
+    };
+}
+
+objects! {
+    /// Objects in an Amazon S3 bucket. Credentials and region come from the environment, as everywhere in AWS.
+    S3 {
+        /// Mandatory. The bucket.
+        bucket: String,
+    }
+}
+kind!(S3 "s3" ["bucket", "path", "filename"], |keys, problems| require(problems, "s3", "bucket", &keys.bucket, "my-bucket"));
+
+objects! {
+    /// Objects in a Google Cloud Storage bucket. Credentials are the application default ones.
+    GoogleStorage {
+        /// Mandatory. The bucket.
+        bucket: String,
+    }
+}
+kind!(GoogleStorage "googleStorage" ["bucket", "path", "filename"], |keys, problems| {
+    require(problems, "googleStorage", "bucket", &keys.bucket, "my-bucket");
+});
+
+objects! {
+    /// Block blobs in an Azure storage container.
+    AzureBlobStorage {
+        /// Mandatory. The container.
+        container: String,
+        /// Mandatory. The storage account.
+        account_name: String,
+        /// The account's key; without one, the environment's, the workload's or the machine's identity.
+        account_key: Option<Secret>,
+    }
+}
+kind!(AzureBlobStorage "azureBlobStorage" ["accountName", "container", "path", "filename"], |keys, problems| {
+    require(problems, "azureBlobStorage", "container", &keys.container, "my-container");
+    require(problems, "azureBlobStorage", "accountName", &keys.account_name, "my-account");
+});
+
+/// One Kafka message per event; the key is the event's user key.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Kafka {
+    /// Mandatory. Where messages go and how.
+    kafka: KafkaTarget,
+}
+
+/// A topic and its brokers.
+#[derive(Debug, Default, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(default)]
+struct KafkaTarget {
+    /// Mandatory. The topic.
+    topic: String,
+    /// Mandatory. Brokers as `host:port`; one text may hold several, with commas between them.
+    addresses: Vec<String>,
+    /// Settings of the producer, with the names of upstream's library: `net.sasl.user`, `producer.compression`, …
+    config: BTreeMap<String, Value>,
+}
+kind!(Kafka "kafka" ["kafka.topic", "kafka.addresses"], |keys, problems| {
+    let target = &keys.kafka;
+    let addresses = target.addresses.iter().flat_map(|text| text.split(',')).filter(|address| !address.trim().is_empty());
+    if target.topic.is_empty() || addresses.count() == 0 {
+        // Upstream's words, letter by letter.
+        let what = "\"kakfa.topic\" and \"kafka.addresses\" are required for kind \"kafka\"";
+        invalid(problems, "kafka", what, "set `kafka: { topic: my-topic, addresses: [ \"broker:9092\" ] }`");
+    }
+});
+
+/// Records on an Amazon Kinesis stream.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Kinesis {
+    /// The stream's ARN. This or `streamName` is mandatory.
+    stream_arn: String,
+    /// The stream's name; wins over `streamArn`.
+    stream_name: String,
+}
+kind!(Kinesis "kinesis" ["streamArn", "streamName"], |keys, problems| {
+    if keys.stream_arn.is_empty() && keys.stream_name.is_empty() {
+        let what = "no \"streamArn\" or \"streamName\" property found for kind \"kinesis\"";
+        invalid(problems, "streamName", what, "set `streamName: my-stream`");
+    }
+});
+
+/// One message per event on an Amazon SQS queue.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Sqs {
+    /// Mandatory. The queue's URL.
+    queue_url: String,
+}
+kind!(Sqs "sqs" ["queueUrl"], |keys, problems| {
+    require(problems, "sqs", "queueUrl", &keys.queue_url, "https://sqs.eu-west-1.amazonaws.com/123456789012/my-queue");
+});
+
+/// One message per event on a Google Cloud Pub/Sub topic. Credentials are the application default ones.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct PubSub {
+    /// Mandatory. The project's id.
+    #[serde(rename = "projectID")]
+    project_id: String,
+    /// Mandatory. The topic's id, or `projects/P/topics/T`.
+    topic: String,
+}
+kind!(PubSub "pubsub" ["projectID", "topic"], |keys, problems| {
+    if keys.project_id.is_empty() || keys.topic.is_empty() {
+        let missing = if keys.project_id.is_empty() { "projectID" } else { "topic" };
+        let what = "\"projectID\" and \"topic\" are required for kind \"pubsub\"";
+        invalid(problems, missing, what, format!("set `{missing}`"));
+    }
+});
+
+/// Rows of a Google BigQuery table.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct BigQuery {
+    /// Mandatory. The project's id.
+    #[serde(rename = "projectID")]
+    project_id: String,
+    /// Mandatory. The dataset's id.
+    #[serde(rename = "datasetID")]
+    dataset_id: String,
+    /// The table, for tracking events, too.
+    table_name: String,
+    /// Credentials as JSON text; without them, the application default ones.
+    google_credentials: Option<Secret>,
+    /// Makes the dataset and the table when they are missing.
+    auto_migrate: bool,
+}
+
+impl Default for BigQuery {
+    fn default() -> Self {
+        BigQuery {
+            project_id: String::new(),
+            dataset_id: String::new(),
+            table_name: DEFAULT_TABLE.to_owned(),
+            google_credentials: None,
+            auto_migrate: false,
+        }
+    }
+}
+kind!(BigQuery "bigquery" ["projectID", "datasetID", "tableName"], |keys, problems| {
+    if keys.project_id.is_empty() || keys.dataset_id.is_empty() {
+        let missing = if keys.project_id.is_empty() { "projectID" } else { "datasetID" };
+        let what = "\"projectID\" and \"datasetID\" are required for kind \"bigquery\"";
+        invalid(problems, missing, what, format!("set `{missing}`"));
+    }
+});
+
+/// One OpenTelemetry span per event.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct OpenTelemetry {
+    /// The tracer's name.
+    tracer_name: String,
+}
+
+impl Default for OpenTelemetry {
+    fn default() -> Self {
+        OpenTelemetry { tracer_name: DEFAULT_TRACER.to_owned() }
+    }
+}
+kind!(OpenTelemetry "opentelemetry" ["tracerName"], |_, _| ());
