@@ -5,6 +5,8 @@
 
 mod config;
 mod file;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod kind;
 mod later;
 mod log;
@@ -16,7 +18,7 @@ mod webhook;
 
 pub use config::{ConfigError, ConfigProblem};
 pub use flagpost_settings::{Node, Secret};
-pub use kind::{BuildContext, BuildFn, KindInfo, kinds};
+pub use kind::{BuildContext, BuildFn, Built, KindInfo, kinds};
 pub use outcome::{ExportError, ProbeError, RejectedEvent};
 pub use sink::{LineSink, StderrLines};
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use flagpost_delivery::{DEFAULT_FLUSH_INTERVAL, DEFAULT_MAX_EVENTS, Policy, RetryPolicy, WhenFull};
 use flagpost_event::EventKind;
 use flagpost_exporter::{BuildContext, KindInfo, kinds};
-use flagpost_settings::{self as settings, Data, Entry, Millis, Node, Place, Problems, Size, Span, decode, join};
+use flagpost_settings::{self as settings, Data, Entry, Millis, Node, Place, Problem, Problems, Size, Span, decode, join};
 use flagpost_spool::Identity;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -170,7 +170,7 @@ fn one(path: &str, node: &Node, budget: u64, around: &Surroundings<'_>, problems
         let own = own_keys(path, &node.place, &kind, wasm::KEYS, rest, problems);
         wasm::target(path, &own, common.max_events_per_call, around, problems)?
     } else {
-        native(path, node, find_kind(path, node, &kind, problems)?, rest, around, problems)?
+        native(path, node, find_kind(path, node, &kind, problems)?, rest, common.name.as_deref(), around, problems)?
     };
     let exporter = match &common.name {
         Some(name) if name.is_empty() || name.len() > 100 || name.contains(|c: char| c.is_control() || c == '/') => {
@@ -179,10 +179,7 @@ fn one(path: &str, node: &Node, budget: u64, around: &Surroundings<'_>, problems
             return None;
         }
         Some(name) => name.clone(),
-        None => {
-            let location: Vec<(&str, &Value)> = location.iter().map(|(key, value)| (*key, value)).collect();
-            identity::unnamed(&kind, &location)
-        }
+        None => unnamed(&kind, &location),
     };
     let events = match common.event_type {
         EventType::Feature => vec![EventKind::Feature],
@@ -247,23 +244,30 @@ fn native(
     node: &Node,
     info: &'static KindInfo,
     rest: Vec<&Entry>,
+    name: Option<&str>,
     around: &Surroundings<'_>,
     problems: &mut Problems,
 ) -> Option<(Target, Location)> {
     let own = own_keys(path, &node.place, info.name, (info.keys)(), rest, problems);
     let value = |key: &'static str| Some((key, at(&own, key)?.to_json()));
-    let location = info.location_keys.iter().filter_map(|key| value(key)).collect();
-    match (info.build)(&own, around.build) {
-        Ok(exporter) => Some((Target::Native(exporter), location)),
-        Err(error) => {
-            for problem in error.problems {
-                // The kind itself is none of its own keys.
-                let place = if problem.path == "kind" { node.place_at("kind").cloned().unwrap_or(problem.place) } else { problem.place };
-                problems.error(join(path, &problem.path), place, own.hide(problem.message), problem.fix);
-            }
-            None
-        }
+    let location: Location = info.location_keys.iter().filter_map(|key| value(key)).collect();
+    let exporter = name.map_or_else(|| unnamed(info.name, &location), str::to_owned);
+    let (target, found) = match (info.build)(&own, &BuildContext { exporter, ..around.build.clone() }) {
+        Ok(built) => (Some(Target::Native(built.exporter)), built.warnings),
+        Err(error) => (None, error.problems),
+    };
+    for problem in found {
+        // The kind itself is none of its own keys.
+        let place = if problem.path == "kind" { node.place_at("kind").cloned().unwrap_or(problem.place) } else { problem.place };
+        problems.push(Problem { path: join(path, &problem.path), place, message: own.hide(problem.message), ..problem });
     }
+    target.map(|target| (target, location))
+}
+
+/// What an exporter without a name is called.
+fn unnamed(kind: &str, location: &Location) -> String {
+    let location: Vec<(&str, &Value)> = location.iter().map(|(key, value)| (*key, value)).collect();
+    identity::unnamed(kind, &location)
 }
 
 /// The value at `a.b`.
