@@ -5,12 +5,23 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 need() { # program, Debian package
     command -v "$1" >/dev/null 2>&1 && return
     echo "installing $2 (for $1)"
-    apt-get install -y -q "$2" >/dev/null 2>&1 || { apt-get update -q >/dev/null && apt-get install -y -q "$2" >/dev/null; }
+    # Scripts that run side by side wait for each other.
+    local apt=(apt-get -q -o DPkg::Lock::Timeout=600)
+    "${apt[@]}" install -y "$2" >/dev/null 2>&1 || { "${apt[@]}" update >/dev/null && "${apt[@]}" install -y "$2" >/dev/null; }
+}
+
+need_header() { # header, Debian package
+    echo "#include <$1>" | cc -E - >/dev/null 2>&1 || need "header $1" "$2"
 }
 
 [ -d "$HOME/.cargo/bin" ] && PATH="$HOME/.cargo/bin:$PATH"
-# ring, SQLite and zstd are compiled from C.
+# ring, SQLite, zstd and librdkafka are compiled from C and C++; librdkafka uses the system's OpenSSL and curl.
 need cc gcc
+need c++ g++
+need make make
+need pkg-config pkg-config
+need_header openssl/ssl.h libssl-dev
+need_header curl/curl.h libcurl4-openssl-dev
 need python3 python3
 need curl curl
 # Debian's rustup, when the machine has none; it then installs what rust-toolchain.toml pins.

@@ -11,10 +11,17 @@ stage() {
 }
 stages=()
 
+# Downloads, and what other ecosystems compile, beside what cargo compiles.
+mkdir -p "$(target_dir)"
+scripts/servers.sh >"$(target_dir)/servers.log" 2>&1 &
+servers=$!
+installed_servers() { wait "$servers" || { cat "$(target_dir)/servers.log"; return 1; }; }
+
 stage "format" cargo fmt --all --check
 stage "dependency rules" python3 scripts/check-dependencies.py
 stage "guests" build_guests
 stage "build" cargo build --workspace --all-targets --locked
+stage "servers (the rest of their installation)" installed_servers
 stage "tests" cargo test --workspace --locked --quiet
 stage "lints" cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 stage "documentation" env RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --locked --quiet
