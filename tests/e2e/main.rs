@@ -6,6 +6,7 @@ mod batches;
 mod command_line;
 mod identity;
 mod intake;
+mod kafka;
 mod kill;
 mod neighbours;
 mod pass_through;

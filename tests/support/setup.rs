@@ -97,7 +97,7 @@ impl Default for Setup {
 }
 
 /// A port that nobody has, below the range that the system gives to outgoing connections: it stays free between two starts.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let offset = (std::process::id() % 150) as u16 * 100;
     loop {

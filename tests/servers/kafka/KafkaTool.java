@@ -12,6 +12,7 @@ import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.quota.*;
 import org.apache.kafka.common.resource.*;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+import org.apache.kafka.common.utils.Utils;
 
 /**
  * Kafka's official client behind standard input and output: what the tests do to a broker and read back from it. One command per line, its parts
@@ -37,6 +38,12 @@ public class KafkaTool {
 
   static List<String> run(String command, String servers, String[] a) throws Exception {
     if (command.equals("read")) return read(servers, a[0], a[1], Integer.parseInt(a[2]), Long.parseLong(a[3]));
+    if (command.equals("murmur2")) { // partitions key...: where Java's producer puts these keys
+      var found = new ArrayList<String>();
+      for (int i = 1; i < a.length; i++)
+        found.add("" + Utils.toPositive(Utils.murmur2(a[i].getBytes(StandardCharsets.UTF_8))) % Integer.parseInt(a[0]));
+      return found;
+    }
     try (Admin admin = Admin.create(Map.of("bootstrap.servers", (Object) servers, "default.api.timeout.ms", "20000", "request.timeout.ms", "10000"))) {
       switch (command) {
         case "topic" -> { // name partitions key=value...
