@@ -22,14 +22,13 @@ install() {
     echo "$want" >"$directory/.installed"
 }
 
-# Apache Kafka: the broker's own jars from Maven Central, the tests' tool compiled against them, and an archive of loaded classes, with which a broker
-# starts in half the time. It is made by one run of a broker, at its clean end.
+# Apache Kafka: the broker's own jars from Maven Central, and an archive of loaded classes, with which a broker starts in half the time. It is made by
+# one run of a broker, at its clean end.
 kafka() {
     local maven=(mvn --quiet --batch-mode -Dmaven.repo.local="$tools/maven" -Dstyle.color=never --file tests/servers/kafka/pom.xml
         org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$1/libs")
     # What Maven has fetched before is enough, and then no network is needed.
     "${maven[@]}" --offline >/dev/null 2>&1 || "${maven[@]}"
-    javac -nowarn -cp "$1/libs/*" -d "$1/classes" tests/servers/kafka/KafkaTool.java
     cp tests/servers/kafka/log4j2.yaml tests/servers/kafka/server.properties tests/servers/kafka/certificates.sh "$1"
     local java=(java -Xms64m -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "-Dlog4j2.configurationFile=$1/log4j2.yaml" -cp "$1/libs/*")
     local trial="$1/trial" broker
@@ -49,6 +48,11 @@ kafka() {
     rm -rf "$trial"
 }
 
+# The tests' tool: Kafka's own client.
+kafka_tool() {
+    javac -nowarn -cp "$tools/kafka/libs/*" -d "$1" tests/servers/kafka/KafkaTool.java
+}
+
 # A fault proxy: resets, stalls, slow links.
 toxiproxy() {
     GOFLAGS=-buildvcs=false CGO_ENABLED=0 GOBIN="$1" go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0
@@ -60,5 +64,7 @@ need mvn maven
 need openssl openssl
 need setpriv util-linux
 need go golang-go
-install kafka kafka tests/servers/kafka/*
+broker=(tests/servers/kafka/pom.xml tests/servers/kafka/certificates.sh tests/servers/kafka/log4j2.yaml tests/servers/kafka/server.properties)
+install kafka kafka "${broker[@]}"
+install kafka-tool kafka_tool "${broker[@]}" tests/servers/kafka/KafkaTool.java
 install toxiproxy toxiproxy

@@ -56,11 +56,11 @@ public class KafkaTool {
           var topic = new ConfigResource(ConfigResource.Type.TOPIC, a[0]);
           admin.incrementalAlterConfigs(Map.of(topic, List.of(new AlterConfigOp(new ConfigEntry(kv[0], kv[1]), AlterConfigOp.OpType.SET)))).all().get();
         }
-        case "user" -> { // name password: SCRAM, both mechanisms
-          var alterations = new ArrayList<UserScramCredentialAlteration>();
-          for (var mechanism : List.of(ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512))
-            alterations.add(new UserScramCredentialUpsertion(a[0], new ScramCredentialInfo(mechanism, 4096), a[1]));
-          admin.alterUserScramCredentials(alterations).all().get();
+        case "user" -> { // name password: SCRAM, both mechanisms; a request may name a user once
+          for (var mechanism : List.of(ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512)) {
+            var credential = new UserScramCredentialUpsertion(a[0], new ScramCredentialInfo(mechanism, 4096), a[1]);
+            admin.alterUserScramCredentials(List.of(credential)).all().get();
+          }
         }
         case "allow" -> { // user resourceType name operation...; a name that ends in * is a prefix
           var prefix = a[2].endsWith("*");

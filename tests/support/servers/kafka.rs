@@ -55,7 +55,7 @@ struct Ours {
 /// The plain broker of all tests: `FLAGPOST_TEST_KAFKA_URL` (`host:port`), or [`local`]'s. `None`: skipped.
 pub async fn shared() -> Option<Arc<Broker>> {
     let Some(address) = given("kafka") else { return local().await };
-    Some(Arc::new(Broker { tool: Tool::shared(&installed("kafka")?), place: Place::Given(address) }))
+    Some(Arc::new(Broker { tool: tool()?, place: Place::Given(address) }))
 }
 
 /// The broker of all tests that is certainly ours: it has every listener. `None`: skipped.
@@ -66,13 +66,17 @@ pub async fn local() -> Option<Arc<Broker>> {
 
 /// A broker of the test's own, to be killed and stopped. `None`: skipped.
 pub async fn own() -> Option<Broker> {
-    let home = installed("kafka")?;
-    let broker = tokio::task::spawn_blocking(move || Broker::start(home));
+    let (home, tool) = (installed("kafka")?, tool()?);
+    let broker = tokio::task::spawn_blocking(move || Broker::start(home, tool));
     Some(broker.await.unwrap())
 }
 
+fn tool() -> Option<Arc<Tool>> {
+    installed("kafka-tool").map(|_| Tool::shared())
+}
+
 impl Broker {
-    fn start(home: PathBuf) -> Broker {
+    fn start(home: PathBuf, tool: Arc<Tool>) -> Broker {
         let directory = tempfile::tempdir().unwrap();
         let ports: [u16; 8] = std::array::from_fn(|_| free_port());
         let path = directory.path().to_str().unwrap();
@@ -91,7 +95,7 @@ impl Broker {
         let formatted = Command::new("java").args(arguments).output().unwrap();
         assert!(formatted.status.success(), "{}", String::from_utf8_lossy(&formatted.stderr));
         ours.run();
-        Broker { tool: Tool::shared(&ours.home), place: Place::Ours(ours) }
+        Broker { tool, place: Place::Ours(ours) }
     }
 
     fn ours(&self) -> &Ours {

@@ -1,14 +1,13 @@
 //! Kafka's official client, in Java, as a process that is told what to do: `tests/servers/kafka/KafkaTool.java`.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
 use std::process::{ChildStdin, ChildStdout};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use super::Process;
+use super::{Process, tools};
 
 /// The process. Commands of several tests wait for each other.
 #[derive(Debug)]
@@ -30,17 +29,18 @@ pub struct Record {
 
 impl Tool {
     /// The tool of all tests.
-    pub(crate) fn shared(home: &Path) -> Arc<Tool> {
+    pub(crate) fn shared() -> Arc<Tool> {
         static TOOL: OnceLock<Arc<Tool>> = OnceLock::new();
-        Arc::clone(TOOL.get_or_init(|| Arc::new(Tool::start(home))))
+        Arc::clone(TOOL.get_or_init(|| Arc::new(Tool::start())))
     }
 
-    fn start(home: &Path) -> Tool {
-        let path = home.to_str().unwrap();
+    fn start() -> Tool {
+        let (home, jars) = (tools().join("kafka-tool"), tools().join("kafka/libs"));
+        let (classes, jars) = (home.display(), jars.display());
         let options = ["-Xms32m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"].map(str::to_owned).into_iter();
         // Its log would stand between the answers.
-        let own = ["-Dlog4j2.level=OFF".to_owned(), "-cp".to_owned(), format!("{path}/classes:{path}/libs/*"), "KafkaTool".to_owned()];
-        let log = std::env::temp_dir().join(format!("flagpost-kafka-tool-{}.log", std::process::id()));
+        let own = ["-Dlog4j2.level=OFF".to_owned(), "-cp".to_owned(), format!("{classes}:{jars}/*"), "KafkaTool".to_owned()];
+        let log = home.join("log");
         let mut process = Process::piped("java".as_ref(), &options.chain(own).collect::<Vec<_>>(), &log);
         let (input, output) = process.pipes();
         Tool { pipes: Mutex::new((input, BufReader::new(output))), _process: process }

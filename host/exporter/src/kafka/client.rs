@@ -140,7 +140,7 @@ impl Connector {
         let KafkaConfig { topic, addresses, .. } = &self.config;
         let told = format!("topic `{topic}` at {addresses}: {code}");
         match (meaning(code), self.watch.trouble()) {
-            (Meaning::Passing, Some((cause, said))) => match meaning(cause) {
+            (Meaning::Passing, Some((cause, said))) if !told.ends_with(&said) => match meaning(cause) {
                 Meaning::Alarm(advice) => (Meaning::Alarm(advice), format!("{told}: {said}")),
                 _ => (Meaning::Passing, format!("{told}: {said}")),
             },
@@ -160,7 +160,14 @@ impl Connector {
     pub(super) fn probe(&self) -> Result<(), ProbeError> {
         let asked = self.consumer(None).and_then(|consumer| {
             let metadata = consumer.fetch_metadata(Some(&self.config.topic), self.config.timeout.min(PROBE));
-            let metadata = metadata.map_err(|error| self.failed(&error))?;
+            let metadata = metadata.map_err(|error| {
+                // What the connections said is waiting to be fetched; a consumer's client gives the codes only.
+                while let Some(Err(told)) = consumer.poll(TOLD) {
+                    let reason = told.rdkafka_error_code().map(|code| code.to_string()).unwrap_or_default();
+                    self.watch.error(told, &reason);
+                }
+                self.failed(&error)
+            })?;
             let topic = metadata.topics().iter().find(|topic| topic.name() == &*self.config.topic);
             match topic.and_then(|topic| topic.error()) {
                 Some(error) => Err(failure(self.explain(error.into()))),
@@ -170,6 +177,9 @@ impl Connector {
         asked.map_err(|error| ProbeError { reason: error.to_string() })
     }
 }
+
+/// How long a client is asked for what it has to say.
+const TOLD: Duration = Duration::from_millis(50);
 
 /// How long a probe may take.
 const PROBE: Duration = crate::DEFAULT_TIMEOUT;

@@ -21,6 +21,9 @@ use super::sarama::Sarama;
 /// restarted: what the library sends again by itself makes no duplicates.
 const DELIVERY: Duration = Duration::from_secs(30);
 
+/// How long a broker waits for a transaction's end, at least: a transaction outlives its messages. sarama's and Java's.
+const TRANSACTION: Duration = Duration::from_secs(60);
+
 /// sarama's largest message, and (nearly) what brokers take by default.
 const LARGEST_MESSAGE: u32 = 1 << 20;
 
@@ -188,8 +191,7 @@ impl Target {
         }
         let timeout = timeout.map_or(DELIVERY, Duration::from_millis);
         if self.transactional {
-            // A transaction outlives its messages.
-            settings.fill("transaction.timeout.ms", (timeout * 2).as_millis());
+            settings.fill("transaction.timeout.ms", TRANSACTION.max(timeout * 2).as_millis());
         }
         KafkaConfig {
             topic: self.topic.into(),

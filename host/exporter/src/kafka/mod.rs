@@ -17,6 +17,8 @@
 mod client;
 mod config;
 mod mapping;
+#[cfg(test)]
+mod mock;
 mod outcome;
 mod produce;
 mod properties;

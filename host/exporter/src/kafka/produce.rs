@@ -3,7 +3,8 @@
 //! librdkafka packs messages into requests, one per partition and up to `batch.size`. A broker judges a request as a whole: when a topic's
 //! `max.message.bytes` is smaller than a request, or one record in it is invalid, all of its messages are refused, the innocent with the
 //! guilty. So what was refused together is sent again in smaller groups, down to single messages, and only a message that is refused alone
-//! is guilty. Groups grow again with every success.
+//! is guilty. Groups grow again with every success. In a transaction the first refusal spoils the whole: it has to be ended and begun
+//! again with smaller groups.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -36,27 +37,70 @@ pub(super) async fn send(connector: &Connector, producer: &Producer, messages: V
     while !waiting.is_empty() && tally.retry.is_empty() && Instant::now() < deadline {
         let count = group(waiting.make_contiguous(), bytes);
         let sent: Vec<Message<'_>> = waiting.drain(..count).collect();
-        let results = deliver(connector, producer, &sent, deadline).await;
-        let (together, total) = (sent.len() > 1, sent.iter().map(Message::len).sum::<usize>());
-        let mut refused = Vec::new();
-        for (message, result) in sent.into_iter().zip(results) {
-            match result {
-                Ok(()) => tally.delivered += 1,
-                Err(Failed::There(code)) if meaning(code) == Meaning::Refused && together => refused.push(message),
-                Err(Failed::Here(code) | Failed::There(code)) => match connector.explain(code) {
-                    (Meaning::Refused, reason) => tally.reject(message.index, format!("{reason} ({} bytes)", message.len())),
-                    (meaning, reason) => tally.again(message.index, meaning, || reason),
-                },
-            }
+        let total = sent.iter().map(Message::len).sum::<usize>();
+        let refused = send_group(connector, producer, sent, deadline, tally).await;
+        bytes = if refused.is_empty() { bytes.saturating_mul(2) } else { total / 2 };
+        refused.into_iter().rev().for_each(|message| waiting.push_front(message));
+    }
+    leave(connector, waiting, tally);
+}
+
+/// The same within a transaction, in groups of at most `bytes`. `Some(bytes)`: messages were refused together, so the transaction is spoilt; it
+/// is to be ended and begun again with groups of at most that many bytes.
+pub(super) async fn send_transaction(
+    connector: &Connector,
+    producer: &Producer,
+    messages: &[Message<'_>],
+    bytes: usize,
+    deadline: Instant,
+    tally: &mut Tally,
+) -> Option<usize> {
+    let mut waiting = messages;
+    while !waiting.is_empty() && tally.retry.is_empty() && Instant::now() < deadline {
+        let (sent, rest) = waiting.split_at(group(waiting, bytes));
+        let known = tally.rejected.len();
+        if !send_group(connector, producer, sent.to_vec(), deadline, tally).await.is_empty() {
+            return Some(sent.iter().map(Message::len).sum::<usize>() / 2);
         }
-        if refused.is_empty() {
-            bytes = bytes.saturating_mul(2);
-        } else {
-            tracing::debug!(topic = %connector.config.topic, messages = refused.len(), bytes = total, "refused together; sent again in smaller groups");
-            bytes = total / 2;
-            refused.into_iter().rev().for_each(|message| waiting.push_front(message));
+        waiting = rest;
+        if tally.rejected.len() > known && sent.len() == 1 {
+            // The guilty one is found; nothing more can be sent in this transaction.
+            break;
         }
     }
+    leave(connector, waiting.iter().cloned(), tally);
+    None
+}
+
+/// Sends messages at once. What was refused together is returned.
+async fn send_group<'a>(
+    connector: &Connector,
+    producer: &Producer,
+    sent: Vec<Message<'a>>,
+    deadline: Instant,
+    tally: &mut Tally,
+) -> Vec<Message<'a>> {
+    let results = deliver(connector, producer, &sent, deadline).await;
+    let together = sent.len() > 1;
+    let mut refused = Vec::new();
+    for (message, result) in sent.into_iter().zip(results) {
+        match result {
+            Ok(()) => tally.delivered += 1,
+            Err(Failed::There(code)) if meaning(code) == Meaning::Refused && together => refused.push(message),
+            Err(Failed::Here(code) | Failed::There(code)) => match connector.explain(code) {
+                (Meaning::Refused, reason) => tally.reject(message.index, format!("{reason} ({} bytes)", message.len())),
+                (meaning, reason) => tally.again(message.index, meaning, || reason),
+            },
+        }
+    }
+    if !refused.is_empty() {
+        tracing::debug!(topic = %connector.config.topic, messages = refused.len(), "refused together; sent again in smaller groups");
+    }
+    refused
+}
+
+/// What there was no time for.
+fn leave<'a>(connector: &Connector, waiting: impl IntoIterator<Item = Message<'a>>, tally: &mut Tally) {
     for message in waiting {
         tally.again(message.index, Meaning::Passing, || format!("topic `{}`: not sent in time", connector.config.topic));
     }

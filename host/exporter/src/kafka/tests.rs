@@ -214,7 +214,7 @@ fn certificates_tokens_partitioners_and_transactions_have_keys_of_their_own() {
     }
 }
 
-fn build(kafka: Value) -> Result<std::sync::Arc<dyn Exporter>, String> {
+pub(super) fn build(kafka: Value) -> Result<std::sync::Arc<dyn Exporter>, String> {
     let info = kinds().iter().find(|info| info.name == "kafka").unwrap();
     let built = (info.build)(&json!({ "kafka": kafka }).into(), &BuildContext::system());
     built.map(|built| built.exporter).map_err(|error| error.to_string())

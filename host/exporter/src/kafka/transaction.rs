@@ -26,8 +26,6 @@
 //!   process three times and is being bisected), it is another batch: its events may be in Kafka twice. Nothing is ever left out.
 //! * Bookkeeping that was damaged and rebuilt starts at the oldest event it has: those events come again, as other batches.
 
-use std::sync::Arc;
-
 use flagpost_event::{BatchId, EventBatch};
 use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
@@ -52,8 +50,10 @@ const MARKED: i32 = 0;
 /// An initialised producer, and the batch that was last delivered.
 pub(super) struct Session {
     producer: Producer,
-    group: Arc<ConsumerGroupMetadata>,
+    group: ConsumerGroupMetadata,
     marker: Marker,
+    /// The most bytes that are sent at once: less after the brokers refused more.
+    bytes: usize,
 }
 
 impl std::fmt::Debug for Session {
@@ -102,42 +102,48 @@ fn digest(batch: &EventBatch) -> String {
 /// Delivers the batch, unless it was delivered. A future that is dropped leaves no session: the next attempt makes one.
 pub(super) async fn export(connector: &Connector, slot: &Mutex<Option<Session>>, id: &str, batch: &EventBatch) -> Result<(), ExportError> {
     let mut slot = slot.lock().await;
-    let session = match slot.take() {
+    let mut session = match slot.take() {
         Some(session) => session,
         None => {
-            let (connector, id) = (connector.clone(), id.to_owned());
-            blocking(move || open(&connector, &id)).await?
+            let id = id.to_owned();
+            blocking(connector, move |connector| open(connector, &id)).await?
         }
     };
     let digest = {
         let batch = batch.clone();
-        blocking(move || Ok(digest(&batch))).await?
+        blocking(connector, move |_| Ok(digest(&batch))).await?
     };
     if session.marker.digest == digest {
         tracing::info!(batch = %batch.id(), "the batch was committed before the relay ended; it is not sent again");
         *slot = Some(session);
         return Ok(());
     }
-    let mut tally = Tally::default();
-    let messages = request::messages(batch, &mut tally);
-    session.producer.begin_transaction().map_err(|error| connector.failed(&error))?;
     let deadline = Instant::now() + connector.config.timeout;
-    produce::send(connector, &session.producer, messages, deadline, &mut tally).await;
-    let connector = connector.clone();
-    if tally.retry.is_empty() && tally.rejected.is_empty() {
-        let events = i64::try_from(batch.len()).unwrap_or(i64::MAX);
-        let marker = Marker { events: session.marker.events.saturating_add(events), digest };
-        let session = blocking(move || commit(&connector, session, marker)).await?;
-        *slot = Some(session);
-        return Ok(());
+    loop {
+        let mut tally = Tally::default();
+        let messages = request::messages(batch, &mut tally);
+        session.producer.begin_transaction().map_err(|error| connector.failed(&error))?;
+        let smaller = produce::send_transaction(connector, &session.producer, &messages, session.bytes, deadline, &mut tally).await;
+        if let Some(bytes) = smaller {
+            session = blocking(connector, move |connector| abort(connector, session)).await?;
+            session.bytes = bytes;
+            continue;
+        }
+        if tally.retry.is_empty() && tally.rejected.is_empty() {
+            let events = i64::try_from(batch.len()).unwrap_or(i64::MAX);
+            let marker = Marker { events: session.marker.events.saturating_add(events), digest };
+            *slot = Some(blocking(connector, move |connector| commit(connector, session, marker)).await?);
+            return Ok(());
+        }
+        // A session that is not put back is fenced by the next one. The guilty one spoilt the transaction, but not the session.
+        if !tally.rejected.is_empty() || !tally.spent() {
+            match blocking(connector, move |connector| abort(connector, session)).await {
+                Ok(session) => *slot = Some(session),
+                Err(error) => tracing::debug!(%error, "a transaction could not be ended; the next session ends it"),
+            }
+        }
+        return undone(tally, batch.len());
     }
-    let spent = tally.spent();
-    let outcome = undone(tally, batch.len());
-    // A session that is not put back is fenced by the next one.
-    if !spent {
-        *slot = blocking(move || Ok(abort(&connector, session))).await?;
-    }
-    outcome
 }
 
 /// Nothing of the batch was delivered: what is not refused comes again.
@@ -169,7 +175,7 @@ fn open(connector: &Connector, id: &str) -> Result<Session, ExportError> {
         _ => Marker::default(),
     };
     let group = consumer.group_metadata().ok_or_else(|| ExportError::retryable("librdkafka gives no group"))?;
-    Ok(Session { producer, group: Arc::new(group), marker })
+    Ok(Session { producer, group, marker, bytes: usize::MAX })
 }
 
 /// Commits messages and marker together. Blocks. After any failure the session is gone: whether it was committed is read from the marker.
@@ -185,23 +191,23 @@ fn commit(connector: &Connector, mut session: Session, marker: Marker) -> Result
     session.producer.send_offsets_to_transaction(&offsets, &session.group, timeout).map_err(failed)?;
     session.producer.commit_transaction(timeout).map_err(failed)?;
     session.marker = marker;
+    session.bytes = session.bytes.saturating_mul(2);
     Ok(session)
 }
 
-/// Ends the transaction without effect. Blocks. `None`: it is not known whether it ended; the next session ends it.
-fn abort(connector: &Connector, session: Session) -> Option<Session> {
-    match session.producer.abort_transaction(connector.config.timeout) {
-        Ok(()) => Some(session),
-        Err(error) => {
-            tracing::debug!(error = %connector.failed(&error), "a transaction could not be ended");
-            None
-        }
-    }
+/// Ends the transaction without effect. Blocks. After a failure the session is gone; the next one ends it.
+fn abort(connector: &Connector, session: Session) -> Result<Session, ExportError> {
+    session.producer.abort_transaction(connector.config.timeout).map_err(|error| connector.failed(&error))?;
+    Ok(session)
 }
 
 /// Runs `work` where it may block. It goes on when the caller stops waiting; its session is then dropped.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, ExportError> + Send + 'static) -> Result<T, ExportError> {
-    match tokio::task::spawn_blocking(work).await {
+async fn blocking<T: Send + 'static>(
+    connector: &Connector,
+    work: impl FnOnce(&Connector) -> Result<T, ExportError> + Send + 'static,
+) -> Result<T, ExportError> {
+    let connector = connector.clone();
+    match tokio::task::spawn_blocking(move || work(&connector)).await {
         Ok(result) => result,
         Err(error) => Err(ExportError::Crashed { reason: format!("a transaction was broken off: {error}") }),
     }
