@@ -25,7 +25,7 @@ install() {
 # Apache Kafka: the broker's own jars from Maven Central, and an archive of loaded classes, with which a broker starts in half the time. It is made by
 # one run of a broker, at its clean end.
 kafka() {
-    local maven=(mvn --quiet --batch-mode -Dmaven.repo.local="$tools/maven" -Dstyle.color=never --file tests/servers/kafka/pom.xml
+    local maven=(mvn --quiet --batch-mode -Dmaven.repo.local="$tools/servers-maven" -Dstyle.color=never --file tests/servers/kafka/pom.xml
         org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$1/libs")
     # What Maven has fetched before is enough, and then no network is needed.
     "${maven[@]}" --offline >/dev/null 2>&1 || "${maven[@]}"
