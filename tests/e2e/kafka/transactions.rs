@@ -38,19 +38,25 @@ async fn a_relay_that_is_killed_before_or_after_the_broker_commits_sends_nothing
     assert_eq!(values(&broker.read(&exact, 200).await), sorted(events(1..201)), "each once");
     assert!(sent().await > 200, "what the killed relay had sent is there for those who read uncommitted messages");
 
-    proxy.add("latency", "downstream", slow).await;
-    relay.post(&events(201..301)).await;
-    until("the broker has committed", async || (committed().await == 300).then_some(())).await;
-    relay.kill();
-    proxy.heal().await;
-    let relay = Program::start(&setup).await;
-    relay.post(&events(301..401)).await;
-    let metrics = relay.drained(&["out", "exact"]).await;
-    assert!(relay.log().contains("was committed before the relay ended; it is not sent again"), "killed after the commit, before its note");
-    assert_eq!((metrics.counts("exact").dead, metrics.counts("exact").dropped), (0, 0));
-    let expected = sorted(events(1..401));
-    assert_eq!(values(&broker.read(&exact, 400).await), expected, "each once");
-    assert_eq!(distinct(&broker.read(&plain, 400).await).0, expected, "at least once");
+    // On a busy machine the kill may come too late; then what it left is as good as what a clean end leaves, and another round is made.
+    let mut relay = relay;
+    let mut next = 201;
+    while !relay.log().contains("was committed before the relay ended; it is not sent again") {
+        assert!(next < 1_201, "no kill of ten came after the commit and before its note");
+        proxy.add("latency", "downstream", slow.clone()).await;
+        relay.post(&events(next..next + 100)).await;
+        next += 100;
+        let count = usize::try_from(next - 1).unwrap();
+        until("the broker has committed", async || (committed().await == count).then_some(())).await;
+        relay.kill();
+        proxy.heal().await;
+        relay = Program::start(&setup).await;
+        let metrics = relay.drained(&["out", "exact"]).await;
+        assert_eq!((metrics.counts("exact").dead, metrics.counts("exact").dropped), (0, 0));
+        let expected = sorted(events(1..next));
+        assert_eq!(values(&broker.read(&exact, count).await), expected, "each once");
+        assert_eq!(distinct(&broker.read(&plain, count).await).0, expected, "at least once");
+    }
     relay.stop().await;
 }
 
