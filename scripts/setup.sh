@@ -7,12 +7,21 @@ need() { # program, Debian package, further options of apt-get
     echo "installing $2 (for $1)"
     # Two scripts may install at the same time.
     local install=(apt-get install -y -q -o DPkg::Lock::Timeout=600 "${@:3}" "$2")
-    "${install[@]}" >/dev/null 2>&1 || { apt-get update -q >/dev/null && "${install[@]}" >/dev/null; }
+    "${install[@]}" >/dev/null 2>&1 || { apt-get update -q -o DPkg::Lock::Timeout=600 >/dev/null && "${install[@]}" >/dev/null; }
+}
+
+need_header() { # header, Debian package
+    echo "#include <$1>" | cc -E - >/dev/null 2>&1 || need "header $1" "$2"
 }
 
 [ -d "$HOME/.cargo/bin" ] && PATH="$HOME/.cargo/bin:$PATH"
-# ring, SQLite and zstd are compiled from C.
+# ring, SQLite, zstd and librdkafka are compiled from C and C++; librdkafka uses the system's OpenSSL and curl.
 need cc gcc
+need c++ g++
+need make make
+need pkg-config pkg-config
+need_header openssl/ssl.h libssl-dev
+need_header curl/curl.h libcurl4-openssl-dev
 need python3 python3
 python3 -c 'import ensurepip' 2>/dev/null || need ensurepip python3-venv
 need curl curl

@@ -95,7 +95,7 @@ fn is_root() -> bool {
     geteuid().is_root()
 }
 
-/// The shared libraries of the program: distroless/cc has them.
+/// The shared libraries of the program.
 fn libraries() -> Vec<PathBuf> {
     let listed = out(Command::new("ldd").arg(program_path()));
     let paths = listed.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));

@@ -11,6 +11,7 @@ mod drain;
 mod formats;
 mod identity;
 mod intake;
+mod kafka;
 mod kill;
 mod logging;
 mod neighbours;

@@ -13,6 +13,7 @@ mod guests;
 mod metrics;
 mod program;
 mod relay;
+pub mod servers;
 mod setup;
 mod store;
 mod target;

@@ -25,6 +25,8 @@ pub enum Answer {
     Status(u16),
     /// Answers with that status and headers.
     With(u16, Vec<(&'static str, String)>),
+    /// Answers 200 with that JSON.
+    Json(String),
     /// Never answers.
     Hang,
     /// Closes the connection without an answer.
@@ -142,8 +144,13 @@ async fn answer(
     received.answer = behave(&received);
     let answer = received.answer.clone();
     seen.lock().unwrap().push(received);
+    let mut text = "answered by a test".to_owned();
     let (status, headers) = match answer {
         Answer::Status(status) => (status, Vec::new()),
+        Answer::Json(json) => {
+            text = json;
+            (200, vec![("content-type", "application/json".to_owned())])
+        }
         Answer::With(status, headers) => (status, headers),
         Answer::Hang => match std::future::pending::<Infallible>().await {},
         Answer::Cut => return Err(Closed),
@@ -152,7 +159,7 @@ async fn answer(
             (200, Vec::new())
         }
     };
-    let mut response = Response::new(Full::from("answered by a test"));
+    let mut response = Response::new(Full::from(text));
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     for (name, value) in headers {
         response.headers_mut().insert(name, value.parse().unwrap());

@@ -6,7 +6,7 @@ use flagpost_settings::{Place, Problems};
 
 pub use flagpost_settings::Problem as ConfigProblem;
 
-/// All problems of one exporter's configuration; never empty. Paths are relative to the exporter: `headers.X-Api-Key`.
+/// All problems of one exporter's configuration, warnings included; at least one is an error. Paths are relative to the exporter: `headers.X-Api-Key`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     /// In the order in which they were found.

@@ -7,14 +7,30 @@ use std::fmt;
 use std::sync::Arc;
 
 use flagpost_event::{Clock, Encodings, EventKind, SystemClock, Zone};
-use flagpost_settings::{Node, Place, Problems, Severity, decode, fields, schema};
+use flagpost_settings::{Node, Place, Problems, decode, fields, schema};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-use crate::{ConfigError, Exporter, LineSink, file, later, log, webhook};
+#[cfg(feature = "kafka")]
+use crate::kafka;
+use crate::{ConfigError, ConfigProblem, Exporter, LineSink, file, later, log, webhook};
 
 /// Builds an exporter from its own keys.
-pub type BuildFn = fn(&Node, &BuildContext) -> Result<Arc<dyn Exporter>, ConfigError>;
+pub type BuildFn = fn(&Node, &BuildContext) -> Result<Built, ConfigError>;
+
+/// An exporter, and what is to be said about its configuration all the same.
+pub struct Built {
+    /// The exporter.
+    pub exporter: Arc<dyn Exporter>,
+    /// Warnings: paths relative to the exporter, as in [`ConfigError`].
+    pub warnings: Vec<ConfigProblem>,
+}
+
+impl fmt::Debug for Built {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Built").field("warnings", &self.warnings).finish_non_exhaustive()
+    }
+}
 
 /// A kind of exporter.
 #[derive(Clone, Copy, Debug)]
@@ -54,19 +70,16 @@ impl KindInfo {
     }
 }
 
-fn build<K: Kind>(keys: &Node, context: &BuildContext) -> Result<Arc<dyn Exporter>, ConfigError> {
+fn build<K: Kind>(keys: &Node, context: &BuildContext) -> Result<Built, ConfigError> {
     let mut problems = Problems::default();
     let exporter = decode::<K>(keys, "", &mut problems).build(&mut problems, context);
     let (mut problems, fatal) = problems.finish();
+    for problem in problems.iter_mut().filter(|problem| problem.place == Place::Nowhere) {
+        problem.place = keys.place_at(&problem.path).unwrap_or(&keys.place).clone();
+    }
     match exporter {
-        Some(exporter) if !fatal => Ok(exporter),
-        _ => {
-            problems.retain(|problem| problem.severity == Severity::Error);
-            for problem in problems.iter_mut().filter(|problem| problem.place == Place::Nowhere) {
-                problem.place = keys.place_at(&problem.path).unwrap_or(&keys.place).clone();
-            }
-            Err(ConfigError { problems })
-        }
+        Some(exporter) if !fatal => Ok(Built { exporter, warnings: problems }),
+        _ => Err(ConfigError { problems }),
     }
 }
 
@@ -85,6 +98,8 @@ pub struct BuildContext {
     pub zone: Zone,
     /// What the program's exporters encode, so that equal encodings are shared.
     pub encodings: Arc<Encodings>,
+    /// What the exporter is called within its flag set: no other one is called so. For ids that must be its own at the destination.
+    pub exporter: String,
 }
 
 impl fmt::Debug for BuildContext {
@@ -104,6 +119,7 @@ impl BuildContext {
             events: EventKind::ALL.to_vec(),
             zone: Zone::system(),
             encodings: Arc::default(),
+            exporter: String::new(),
         }
     }
 }
@@ -117,6 +133,9 @@ pub fn kinds() -> &'static [KindInfo] {
         KindInfo::of::<later::S3>(),
         KindInfo::of::<later::GoogleStorage>(),
         KindInfo::of::<later::AzureBlobStorage>(),
+        #[cfg(feature = "kafka")]
+        KindInfo::of::<kafka::Keys>(),
+        #[cfg(not(feature = "kafka"))]
         KindInfo::of::<later::Kafka>(),
         KindInfo::of::<later::Kinesis>(),
         KindInfo::of::<later::Sqs>(),

@@ -3,12 +3,14 @@
 //! So a configuration is checked as a whole, and an editor completes it, before the day its kinds are served. A kind that is served moves
 //! its struct to a folder of its own.
 
+#[cfg(not(feature = "kafka"))]
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use flagpost_settings::{Place, Problems};
 use schemars::JsonSchema;
 use serde::Deserialize;
+#[cfg(not(feature = "kafka"))]
 use serde_json::Value;
 
 use crate::config::{invalid, require};
@@ -122,7 +124,8 @@ kind!(AzureBlobStorage "azureBlobStorage" ["accountName", "container", "path", "
     require(problems, "azureBlobStorage", "accountName", &keys.account_name, "my-account");
 });
 
-/// One Kafka message per event; the key is the event's user key.
+/// One Kafka message per event; the key is the event's user key. This program was built without it (cargo feature `kafka`).
+#[cfg(not(feature = "kafka"))]
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Kafka {
@@ -131,6 +134,7 @@ pub(crate) struct Kafka {
 }
 
 /// A topic and its brokers.
+#[cfg(not(feature = "kafka"))]
 #[derive(Debug, Default, Deserialize, serde::Serialize, JsonSchema)]
 #[serde(default)]
 struct KafkaTarget {
@@ -141,6 +145,7 @@ struct KafkaTarget {
     /// Settings of the producer, with the names of upstream's library: `net.sasl.user`, `producer.compression`, …
     config: BTreeMap<String, Value>,
 }
+#[cfg(not(feature = "kafka"))]
 kind!(Kafka "kafka" ["kafka.topic", "kafka.addresses"], |keys, problems| {
     let target = &keys.kafka;
     let addresses = target.addresses.iter().flat_map(|text| text.split(',')).filter(|address| !address.trim().is_empty());

@@ -8,6 +8,8 @@ mod file;
 mod format;
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod kind;
 mod later;
 mod log;
@@ -18,7 +20,7 @@ mod webhook;
 
 pub use config::{ConfigError, ConfigProblem};
 pub use flagpost_settings::{Node, Secret};
-pub use kind::{BuildContext, BuildFn, KindInfo, kinds};
+pub use kind::{BuildContext, BuildFn, Built, KindInfo, kinds};
 pub use outcome::{ExportError, ProbeError, RejectedEvent};
 pub use sink::{LineSink, StderrLines};
 

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 fn build(kind: &str, config: Value, context: &BuildContext) -> Result<Arc<dyn Exporter>, ConfigError> {
     let info = kinds().iter().find(|info| info.name == kind).unwrap();
-    (info.build)(&Node::from(config), context)
+    (info.build)(&Node::from(config), context).map(|built| built.exporter)
 }
 
 /// A context as the configuration makes one for an exporter of `events`.

@@ -13,7 +13,7 @@ use serde_json::json;
 
 fn exporter(lines: &Arc<KeptLines>, config: serde_json::Value) -> Arc<dyn Exporter> {
     let kind = kinds().iter().find(|info| info.name == "log").unwrap();
-    (kind.build)(&config.into(), &context(Arc::clone(lines))).unwrap()
+    (kind.build)(&config.into(), &context(Arc::clone(lines))).unwrap().exporter
 }
 
 #[tokio::test]

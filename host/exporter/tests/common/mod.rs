@@ -37,12 +37,19 @@ impl LineSink for KeptLines {
 }
 
 pub fn context(lines: Arc<KeptLines>) -> BuildContext {
-    BuildContext { hostname: "host".to_owned(), clock: Arc::new(FixedClock), lines, zone: Zone::utc(), ..BuildContext::system() }
+    BuildContext {
+        hostname: "host".to_owned(),
+        clock: Arc::new(FixedClock),
+        lines,
+        zone: Zone::utc(),
+        exporter: "mine".to_owned(),
+        ..BuildContext::system()
+    }
 }
 
 pub fn build(kind: &str, config: serde_json::Value) -> Result<Arc<dyn Exporter>, ConfigError> {
     let kind = kinds().iter().find(|info| info.name == kind).unwrap();
-    (kind.build)(&config.into(), &context(Arc::default()))
+    (kind.build)(&config.into(), &context(Arc::default())).map(|built| built.exporter)
 }
 
 /// One event's canonical line.

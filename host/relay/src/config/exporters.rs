@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use flagpost_event::EventKind;
 use flagpost_exporter::{BuildContext, KindInfo, kinds};
-use flagpost_settings::{self as settings, Data, Entry, Node, Place, Problems, Severity, decode, fields, join};
+use flagpost_settings::{self as settings, Data, Entry, Node, Place, Problem, Problems, decode, fields, join};
 use flagpost_spool::Identity;
 use serde_json::Value;
 
@@ -142,7 +142,7 @@ fn one(written: &Written<'_>, budget: u64, around: &Surroundings<'_>, problems: 
         let own = own_keys(path, &node.place, &kind, fields::<wasm::Wasm>(), rest, problems);
         wasm::target(path, &own, common.max_events_per_call, around, problems)?
     } else {
-        native(path, node, find_kind(path, node, &kind, problems)?, rest, &events, around, problems)?
+        native(path, node, find_kind(path, node, &kind, problems)?, rest, (common.name.as_deref(), &events), around, problems)?
     };
     if let Target::Wasm(spec) = &target
         && spec.limits.instances > 1
@@ -160,10 +160,7 @@ fn one(written: &Written<'_>, budget: u64, around: &Surroundings<'_>, problems: 
             return None;
         }
         Some(name) => name.clone(),
-        None => {
-            let location: Vec<(&str, &Value)> = location.iter().map(|(key, value)| (*key, value)).collect();
-            identity::unnamed(&kind, &location)
-        }
+        None => unnamed(&kind, &location),
     };
     let target = target.named(&exporter);
     let identity = Identity { flag_set: written.flag_set.to_owned(), exporter };
@@ -225,7 +222,7 @@ fn native(
     node: &Node,
     info: &'static KindInfo,
     rest: Vec<&Entry>,
-    events: &[EventKind],
+    (name, events): (Option<&str>, &[EventKind]),
     around: &Surroundings<'_>,
     problems: &mut Problems,
 ) -> Option<(Target, Location)> {
@@ -237,23 +234,25 @@ fn native(
     }
     let own = own_keys(path, &node.place, info.name, (info.keys)(), rest, problems);
     let value = |key: &'static str| Some((key, identity::written(at(&own, key)?)));
-    let location = info.location_keys.iter().filter_map(|key| value(key)).collect();
-    let context = BuildContext { events: events.to_vec(), ..around.build.clone() };
-    match (info.build)(&own, &context) {
-        Ok(exporter) => Some((Target::Native(exporter), location)),
-        Err(error) => {
-            for problem in error.problems {
-                // The kind itself is none of its own keys.
-                let place = if problem.path == "kind" { node.place_at("kind").cloned().unwrap_or(problem.place) } else { problem.place };
-                let message = own.hide(problem.message);
-                match problem.severity {
-                    Severity::Error => problems.error(join(path, &problem.path), place, message, problem.fix),
-                    Severity::Warning => problems.warning(join(path, &problem.path), place, message, problem.fix),
-                }
-            }
-            None
-        }
+    let location: Location = info.location_keys.iter().filter_map(|key| value(key)).collect();
+    let exporter = name.map_or_else(|| unnamed(info.name, &location), str::to_owned);
+    let context = BuildContext { exporter, events: events.to_vec(), ..around.build.clone() };
+    let (target, found) = match (info.build)(&own, &context) {
+        Ok(built) => (Some(Target::Native(built.exporter)), built.warnings),
+        Err(error) => (None, error.problems),
+    };
+    for problem in found {
+        // The kind itself is none of its own keys.
+        let place = if problem.path == "kind" { node.place_at("kind").cloned().unwrap_or(problem.place) } else { problem.place };
+        problems.push(Problem { path: join(path, &problem.path), place, message: own.hide(problem.message), ..problem });
     }
+    target.map(|target| (target, location))
+}
+
+/// What an exporter without a name is called.
+fn unnamed(kind: &str, location: &Location) -> String {
+    let location: Vec<(&str, &Value)> = location.iter().map(|(key, value)| (*key, value)).collect();
+    identity::unnamed(kind, &location)
 }
 
 /// The value at `a.b`.

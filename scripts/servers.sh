@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Installs the real servers that end-to-end tests deliver to, pinned, under cargo's target directory (tools/). Quick when nothing changed. Compiles
+# no Rust: it runs beside a build. What a test needs and does not find fails it when CI=true (tests/support/servers, tests/ALLOWED_SKIPS).
+source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+
+tools="$(target_dir)/tools"
+mkdir -p "$tools"
+# One at a time: test runs share the directory.
+exec 9>"$tools/servers.lock"
+flock 9
+
+# Runs a function on a fresh directory, once per content of some files and of the function: install DIRECTORY FUNCTION [FILE...]
+install() {
+    local directory="$tools/$1" function=$2 want
+    shift 2
+    want=$({ declare -f "$function"; [ $# -eq 0 ] || cat "$@"; } | sha256sum | cut -d' ' -f1)
+    [ "$(cat "$directory/.installed" 2>/dev/null)" = "$want" ] && return
+    echo "installing ${directory##*/}"
+    rm -rf "$directory"
+    mkdir -p "$directory"
+    "$function" "$directory"
+    echo "$want" >"$directory/.installed"
+}
+
+# Apache Kafka: the broker's own jars from Maven Central, and an archive of loaded classes, with which a broker starts in half the time. It is made by
+# one run of a broker, at its clean end.
+kafka() {
+    local maven=(mvn --quiet --batch-mode -Dmaven.repo.local="$tools/servers-maven" -Dstyle.color=never --file tests/servers/kafka/pom.xml
+        org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$1/libs")
+    # What Maven has fetched before is enough, and then no network is needed.
+    "${maven[@]}" --offline >/dev/null 2>&1 || "${maven[@]}"
+    cp tests/servers/kafka/log4j2.yaml tests/servers/kafka/server.properties tests/servers/kafka/certificates.sh "$1"
+    local java=(java -Xms64m -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "-Dlog4j2.configurationFile=$1/log4j2.yaml" -cp "$1/libs/*")
+    local trial="$1/trial" broker
+    mkdir "$trial"
+    bash "$1/certificates.sh" "$trial"
+    # Port 0: any that is free.
+    sed -e "s#@DIR@#$trial#g; s#@[A-Z0-9]*@#0#g" "$1/server.properties" >"$trial/server.properties"
+    "${java[@]}" kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAQ -c "$trial/server.properties" --standalone >"$trial/log"
+    "${java[@]}" "-XX:ArchiveClassesAtExit=$1/kafka.jsa" kafka.Kafka "$trial/server.properties" >"$trial/log" 2>&1 9>&- &
+    broker=$!
+    until grep -q 'Kafka Server started' "$trial/log"; do
+        kill -0 "$broker" || { cat "$trial/log"; exit 1; }
+        sleep 0.1
+    done
+    kill "$broker"
+    wait "$broker" || true
+    rm -rf "$trial"
+}
+
+# The tests' tool: Kafka's own client.
+kafka_tool() {
+    javac -nowarn -cp "$tools/kafka/libs/*" -d "$1" tests/servers/kafka/KafkaTool.java
+}
+
+# A fault proxy: resets, stalls, slow links.
+toxiproxy() {
+    GOFLAGS=-buildvcs=false CGO_ENABLED=0 GOBIN="$1" go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0
+    mv "$1/server" "$1/toxiproxy"
+}
+
+need javac default-jdk-headless
+need mvn maven
+need openssl openssl
+need setpriv util-linux
+need go golang-go
+broker=(tests/servers/kafka/pom.xml tests/servers/kafka/certificates.sh tests/servers/kafka/log4j2.yaml tests/servers/kafka/server.properties)
+install kafka kafka "${broker[@]}"
+install kafka-tool kafka_tool "${broker[@]}" tests/servers/kafka/KafkaTool.java
+install toxiproxy toxiproxy
