@@ -92,7 +92,7 @@ fn tracking_events_take_names_in_any_case_the_last_in_byte_order_wins_and_null_c
         (r#"{"Kind":"feature","kind":"tracking","key":"json"}"#, Some("json")),
     ];
     for (event, expected) in cases {
-        let collected = collect(&format!("{{\"events\":[{event}]}}"));
+        let collected = collect(format!("{{\"events\":[{event}]}}"));
         match expected {
             Some(key) => {
                 let line = texts(&collected.tracking)[0];

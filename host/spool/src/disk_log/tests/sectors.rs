@@ -293,7 +293,7 @@ async fn a_bad_sector_in_the_newest_segment_stops_the_start_because_numbers_woul
     // Before the log can end its segment with an index.
     let after = disk.crash();
     drop(log);
-    let error = open(&after, &clock).err().expect("it does not start");
+    let Err(error) = open(&after, &clock) else { panic!("it starts") };
     assert!(matches!(error, OpenError::Io { during: "reading", .. }), "{error:?}");
     assert!(error.to_string().contains(&file_name(3)), "{error}");
 }
