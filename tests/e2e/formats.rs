@@ -172,7 +172,8 @@ async fn a_wrong_format_is_a_problem_of_the_configuration_with_its_line_and_plac
         "exporters[0].csvTemplate: line 1, column 15: feature events have no field `.Nope`",
         "exporters[1].csvTemplate: line 1, column 4: tracking events have no field `.Value`",
         "exporters[2].logFormat: line 1, column 4: if without {{end}}",
-        "exporters[3].parquetCompressionCodec: invalid exporter: \"parquetCompressionCodec\" err: LZ4 has no interoperable form: use LZ4_RAW",
+        "exporters[3].parquetCompressionCodec: exporter at index 3 validation failed: invalid exporter: \"parquetCompressionCodec\" err: LZ4 has no \
+         interoperable form: use LZ4_RAW",
         "exporters[4].filename: a Parquet file cannot grow",
     ] {
         assert!(finished.text.contains(expected), "{expected}\n{}", finished.text);

@@ -107,10 +107,23 @@ fn section<T: DeserializeOwned + JsonSchema>(page: &mut String, title: &str, pre
 fn rows(page: &mut String, keys: &[&str], schema: &Value, prefix: &str, sections: &[&str]) {
     page.push_str("\n| key | type | default | meaning |\n|---|---|---|---|\n");
     for key in keys {
-        let of = &schema["properties"][key];
-        let kind = if sections.contains(key) { "section".to_owned() } else { type_of(of) };
-        let about = one_line(of["description"].as_str().unwrap_or_default()).replace('|', "\\|");
-        writeln!(page, "| `{prefix}{key}` | {kind} | {} | {about} |", default_of(of).replace('|', "\\|")).ok();
+        row(page, key, &schema["properties"][key], prefix, sections.contains(key));
+    }
+}
+
+/// A key's row; below it those of the keys in it, unless it has a section of its own.
+fn row(page: &mut String, key: &str, of: &Value, prefix: &str, is_section: bool) {
+    let inner = of["properties"].as_object().filter(|_| !is_section);
+    let (kind, default) = if is_section || inner.is_some() {
+        ("section".to_owned(), String::new())
+    } else {
+        (type_of(of), default_of(of).replace('|', "\\|"))
+    };
+    let about = one_line(of["description"].as_str().unwrap_or_default()).replace('|', "\\|");
+    writeln!(page, "| `{prefix}{key}` | {kind} | {default} | {about} |").ok();
+    let prefix = format!("{prefix}{key}.");
+    for (key, of) in inner.into_iter().flatten() {
+        row(page, key, of, &prefix, false);
     }
 }
 
@@ -190,8 +203,18 @@ mod tests {
             match shape {
                 Value::Array(items) => items.iter().for_each(|item| keys(item, found)),
                 Value::Object(keywords) => {
-                    found.extend(keywords.get("properties").and_then(Value::as_object).into_iter().flatten().map(|(key, _)| key.clone()));
-                    keywords.values().for_each(|value| keys(value, found));
+                    for (keyword, value) in keywords {
+                        match value {
+                            // Names of keys, and one of them is `properties`, too.
+                            Value::Object(named) if keyword == "properties" => {
+                                found.extend(named.keys().cloned());
+                                named.values().for_each(|value| keys(value, found));
+                            }
+                            // A value, not a schema.
+                            _ if keyword == "default" => {}
+                            _ => keys(value, found),
+                        }
+                    }
                 }
                 _ => {}
             }
