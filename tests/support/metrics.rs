@@ -84,14 +84,17 @@ impl Metrics {
 }
 
 impl Metrics {
-    /// An exporter that has not accepted, since `first` was scraped, what the collector took of its events since the program started. One
-    /// that was given up since is no exporter any more.
+    /// An exporter that has not accepted, since `first` was scraped, what the collector took of its events since then. One that was given up
+    /// since is no exporter any more.
     pub(crate) fn disagreement(&self, first: &Metrics) -> Option<String> {
         let accepted = |sample: &&Sample| sample.name == "flagpost_exporter_accepted_total";
         self.samples.iter().filter(accepted).find_map(|sample| {
             let labels: Vec<(&str, &str)> = sample.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
             let before = first.samples.iter().find(|old| old.name == sample.name && old.labels == sample.labels)?;
-            let taken = self.sum("flagpost_collector_events_total", &[("event_type", sample.labels.get("event_type")?)]);
+            let of = [("flag_set", sample.labels.get("flag_set")?.as_str()), ("event_type", sample.labels.get("event_type")?)];
+            // Clients that were there before the program may have sent something before the first scrape.
+            let taken = [self, first].map(|scrape| scrape.sum("flagpost_collector_events_total", &of));
+            let taken = taken[0] - taken[1];
             let removed = [labels.as_slice(), &[("reason", "removed")]].concat();
             if self.sum("flagpost_exporter_dropped_total", &removed) > 0.0 {
                 return None;

@@ -125,7 +125,8 @@ impl Delivery {
             if record.orphaned_since.is_none() {
                 tracing::warn!(
                     exporter = %record.identity, stream = %record.stream,
-                    "an exporter is gone from the configuration; its events are kept for `buffer.keepRemoved`"
+                    "an exporter is gone from the configuration; its events are kept for `buffer.keepRemoved`, then dropped. If it got another \
+                     address or key, give it this `name` and it goes on here"
                 );
             }
             self.shared.remember(&record);

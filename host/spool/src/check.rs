@@ -57,6 +57,11 @@ pub struct StreamCheck {
 }
 
 impl CheckReport {
+    /// Whether there was anything of a store.
+    pub fn is_store(&self) -> bool {
+        self.store.is_some() || self.meta.is_some() || !self.segments.is_empty()
+    }
+
     /// No event is lost and every byte is as it was written. A write that a crash cut short is no damage: nobody was promised it.
     pub fn is_healthy(&self) -> bool {
         let harmless = |finding: &Finding| matches!(finding, Finding::TornWrite { .. });

@@ -158,6 +158,9 @@ impl Worker {
         self.commit().await;
         loop {
             let orders = *self.orders.borrow_and_update();
+            if orders.mode == Mode::Drain && self.mode == Mode::Run {
+                self.try_once_more();
+            }
             self.mode = orders.mode;
             if self.mode == Mode::Stop {
                 break;
@@ -193,6 +196,12 @@ impl Worker {
             }
         }
         self.end().await;
+    }
+
+    /// The end has begun, and a destination that failed before may be well by now: what waits for a pause gets one attempt at once.
+    fn try_once_more(&mut self) {
+        let now = Instant::now();
+        self.lanes.iter_mut().filter(|lane| !lane.is_done() && lane.flight.is_none()).for_each(|lane| lane.due = lane.due.min(now));
     }
 
     /// Starts what can be started. Returns when to look again even if nothing else changes.

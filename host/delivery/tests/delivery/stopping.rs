@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use flagpost_delivery::{DeliveryError, Policy, StateKind, Unsent};
+use flagpost_delivery::{DeliveryError, Policy, RetryPolicy, StateKind, Unsent};
 use tokio::time::Instant;
 
 use crate::odd_log::{OddLog, Oddities};
@@ -64,6 +64,25 @@ async fn a_shutdown_ends_in_time_beside_exporters_that_hang_or_fail_and_keeps_th
     let crashes = |call: &Call| call.attempt;
     assert!(hangs.calls().iter().map(crashes).max() <= Some(2));
     assert_conserved(&world, &delivery.statuses());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_is_well_again_gets_at_the_end_what_waits_for_a_pause() {
+    for bulk in [true, false] {
+        let world = World::new();
+        let delivery = world.deliver().await;
+        let exporter = Arc::new(Scripted::new(bulk, |_, _| retryable()));
+        let policy = Policy { retry: RetryPolicy { initial: Duration::from_secs(600), ..RetryPolicy::default() }, ..batches_of(10) };
+        let status = delivery.add(spec("a", &exporter, policy)).await.unwrap();
+        world.append(25).await;
+        until("the first attempt failed", || status.state().kind == StateKind::Retrying).await;
+        exporter.rescript(|_, _| Does::Delivers);
+        let begin = Instant::now();
+        let report = delivery.shutdown(Duration::from_secs(5)).await;
+        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+        assert_eq!((report.unsent, exporter.once().len()), (vec![], 25));
+        assert_conserved(&world, &[status]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

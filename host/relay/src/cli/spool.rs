@@ -12,6 +12,7 @@ use super::{chain, complain, say};
 /// Says what is there. Damage is a failure: scripts ask by the exit code.
 pub(crate) fn check(path: &Path) -> ExitCode {
     match flagpost_spool::check(path, &RealDisk) {
+        Ok(report) if !report.is_store() => no_store(path),
         Ok(report) => {
             say(report.to_string().trim_end());
             if report.is_healthy() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -23,8 +24,16 @@ pub(crate) fn check(path: &Path) -> ExitCode {
     }
 }
 
+fn no_store(path: &Path) -> ExitCode {
+    complain(format_args!("{}: no store of flagpost's: name the directory that `buffer.path` names", path.display()));
+    ExitCode::FAILURE
+}
+
 /// Prints every event that can be read; what was written and what is missing goes to standard error.
 pub(crate) fn export(path: &Path, only: Option<&StreamName>) -> ExitCode {
+    if flagpost_spool::check(path, &RealDisk).is_ok_and(|report| !report.is_store()) {
+        return no_store(path);
+    }
     let mut out = BufWriter::with_capacity(1 << 20, io::stdout().lock());
     let exported = flagpost_spool::export(path, &RealDisk, only, &mut out);
     let exported = exported.and_then(|report| out.flush().map_err(ExportError::Write).map(|()| report));

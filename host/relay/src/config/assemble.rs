@@ -32,6 +32,7 @@ pub(super) fn assemble(root: &Node, base: &Path, sources: &Sources, problems: &m
     }
     let upstream = file.upstream.take().and_then(|written| upstream(written, &root, base, problems));
     let server = server(std::mem::take(&mut file.server), &root, base, problems);
+    refuse_loop(upstream.as_ref(), &server, &root, problems);
     let buffer = buffer(&file.buffer, &root, &sources.env, problems);
     let tenants = flag_sets::flag_sets(&root, problems);
     if !evaluated_elsewhere {
@@ -103,6 +104,23 @@ fn upstream(written: file::Upstream, root: &Node, base: &Path, problems: &mut Pr
         max_connections: written.max_connections as usize,
         ca_file: written.ca_file.map(|file| base.join(file)),
     })
+}
+
+/// A relay in front of itself passes each request on to itself until it runs out of connections.
+fn refuse_loop(upstream: Option<&Upstream>, server: &Server, root: &Node, problems: &mut Problems) {
+    let Some(url) = upstream.map(|upstream| &upstream.url) else { return };
+    let here = match url.host() {
+        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost") || name.eq_ignore_ascii_case(&server.host),
+        Some(url::Host::Ipv4(address)) => address.is_loopback() || address.is_unspecified() || address.to_string() == server.host,
+        Some(url::Host::Ipv6(address)) => address.is_loopback() || address.is_unspecified() || address.to_string() == server.host,
+        None => false,
+    };
+    let ports = [Some(server.port).filter(|_| server.unix_socket.is_none()), server.monitoring_port];
+    if here && ports.contains(&url.port_or_known_default()) && url.port_or_known_default().is_some() {
+        let place = root.place_at("upstream.url").cloned().unwrap_or_default();
+        let fix = "give the relay behind another port, or this one another `server.port`";
+        problems.error("upstream.url", place, "leads back to this relay", fix);
+    }
 }
 
 fn server(written: file::Server, root: &Node, base: &Path, problems: &mut Problems) -> Server {
