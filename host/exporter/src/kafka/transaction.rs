@@ -142,18 +142,17 @@ pub(super) async fn export(connector: &Connector, slot: &Mutex<Option<Session>>,
                 Err(error) => tracing::debug!(%error, "a transaction could not be ended; the next session ends it"),
             }
         }
-        return undone(tally, batch.len());
+        return undone(tally);
     }
 }
 
-/// Nothing of the batch was delivered: what is not refused comes again.
-fn undone(tally: Tally, events: usize) -> Result<(), ExportError> {
-    if tally.rejected.is_empty() {
-        return Err(failure(tally.trouble.unwrap_or((Meaning::Passing, "no message was delivered".to_owned()))));
+/// Nothing of the batch was delivered. One event that is refused spoils its transaction: delivery searches for it, and the other parts, delivered
+/// in transactions of their own, vouch for the destination.
+fn undone(tally: Tally) -> Result<(), ExportError> {
+    match tally.rejected.into_iter().next() {
+        Some(refused) => Err(ExportError::rejected(refused.reason)),
+        None => Err(failure(tally.trouble.unwrap_or((Meaning::Passing, "no message was delivered".to_owned())))),
     }
-    let guilty: std::collections::HashSet<u32> = tally.rejected.iter().map(|event| event.index).collect();
-    let retry = (0..u32::try_from(events).unwrap_or(u32::MAX)).filter(|index| !guilty.contains(index)).collect();
-    Tally { delivered: 0, retry, ..tally }.outcome()
 }
 
 /// Fences the predecessor, then reads the marker. Blocks.
@@ -250,7 +249,6 @@ mod tests {
     fn a_refused_event_takes_nothing_with_it_and_nothing_counts_as_delivered() {
         let mut tally = Tally { delivered: 2, ..Tally::default() };
         tally.reject(1, "too large".to_owned());
-        let Err(ExportError::Partial { retry, rejected, .. }) = undone(tally, 4) else { panic!("not partial") };
-        assert_eq!((retry, rejected.len()), (vec![0, 2, 3], 1));
+        assert_eq!(undone(tally), Err(ExportError::rejected("too large")));
     }
 }
