@@ -13,6 +13,9 @@ use serde::de::DeserializeOwned;
 
 #[cfg(feature = "kafka")]
 use crate::kafka;
+#[cfg(feature = "opentelemetry")]
+use crate::opentelemetry;
+use crate::otel::Otel;
 use crate::{ConfigError, ConfigProblem, Exporter, LineSink, file, later, log, webhook};
 
 /// Builds an exporter from its own keys.
@@ -100,6 +103,8 @@ pub struct BuildContext {
     pub encodings: Arc<Encodings>,
     /// What the exporter is called within its flag set: no other one is called so. For ids that must be its own at the destination.
     pub exporter: String,
+    /// What the configuration says about OpenTelemetry outside of exporters.
+    pub otel: Arc<Otel>,
 }
 
 impl fmt::Debug for BuildContext {
@@ -120,6 +125,7 @@ impl BuildContext {
             zone: Zone::system(),
             encodings: Arc::default(),
             exporter: String::new(),
+            otel: Arc::default(),
         }
     }
 }
@@ -141,6 +147,9 @@ pub fn kinds() -> &'static [KindInfo] {
         KindInfo::of::<later::Sqs>(),
         KindInfo::of::<later::PubSub>(),
         KindInfo::of::<later::BigQuery>(),
+        #[cfg(feature = "opentelemetry")]
+        KindInfo::of::<opentelemetry::Keys>(),
+        #[cfg(not(feature = "opentelemetry"))]
         KindInfo::of::<later::OpenTelemetry>(),
     ];
     KINDS
@@ -180,7 +189,7 @@ mod tests {
             ("sqs", vec![property("sqs", "queueUrl")]),
             ("pubsub", vec![both("pubsub", "\"projectID\" and \"topic\"")]),
             ("bigquery", vec![both("bigquery", "\"projectID\" and \"datasetID\"")]),
-            ("opentelemetry", vec![]),
+            ("opentelemetry", vec!["no endpoint: upstream exports nothing then, and says nothing".to_owned()]),
             ("log", vec![]),
         ];
         assert_eq!(table.len(), kinds().len());

@@ -22,6 +22,7 @@ use crate::{BuildContext, Exporter, Secret, kinds};
 /// Upstream's default table, for tracking events, too.
 const DEFAULT_TABLE: &str = "feature_flag_evaluations";
 /// Upstream's default name of the tracer.
+#[cfg(not(feature = "opentelemetry"))]
 const DEFAULT_TRACER: &str = "go-feature-flag";
 
 /// The complaint that ends each of them.
@@ -238,7 +239,8 @@ kind!(BigQuery "bigquery" ["projectID", "datasetID", "tableName"], |keys, proble
     }
 });
 
-/// One OpenTelemetry span per event.
+/// One OpenTelemetry span per event. This program was built without it (cargo feature `opentelemetry`).
+#[cfg(not(feature = "opentelemetry"))]
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct OpenTelemetry {
@@ -246,9 +248,11 @@ pub(crate) struct OpenTelemetry {
     tracer_name: String,
 }
 
+#[cfg(not(feature = "opentelemetry"))]
 impl Default for OpenTelemetry {
     fn default() -> Self {
         OpenTelemetry { tracer_name: DEFAULT_TRACER.to_owned() }
     }
 }
+#[cfg(not(feature = "opentelemetry"))]
 kind!(OpenTelemetry "opentelemetry" ["tracerName"], |_, _| ());

@@ -13,6 +13,9 @@ mod kafka;
 mod kind;
 mod later;
 mod log;
+#[cfg(feature = "opentelemetry")]
+mod opentelemetry;
+mod otel;
 mod outcome;
 mod sink;
 mod template;
@@ -21,6 +24,7 @@ mod webhook;
 pub use config::{ConfigError, ConfigProblem};
 pub use flagpost_settings::{Node, Secret};
 pub use kind::{BuildContext, BuildFn, Built, KindInfo, kinds};
+pub use otel::{Otel, OtelEndpoint};
 pub use outcome::{ExportError, ProbeError, RejectedEvent};
 pub use sink::{LineSink, StderrLines};
 
@@ -62,7 +66,13 @@ pub trait Exporter: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Checks credentials and target without writing an event.
+    /// What [`probe`](Self::probe) does, in words that go on from "ok: ": `connected to the server`. Empty: an exporter without a probe.
+    fn tries(&self) -> &'static str {
+        ""
+    }
+
+    /// Checks credentials and target without writing an event. Ends within [`DEFAULT_TIMEOUT`]; the error says what was tried, what came
+    /// back and what to do.
     async fn probe(&self) -> Result<(), ProbeError> {
         Ok(())
     }

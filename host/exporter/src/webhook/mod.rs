@@ -16,6 +16,7 @@ use crate::{DEFAULT_TIMEOUT, ExportError, Exporter, ProbeError};
 use client::Client;
 pub(crate) use config::Keys;
 use config::WebhookConfig;
+pub(crate) use outcome::{LONGEST_WISH, one_line, retry_after};
 
 /// Larger bodies are put together and signed where it may take its time.
 const LARGE: usize = 256 << 10;
@@ -48,6 +49,10 @@ impl Exporter for WebhookExporter {
                 Err(ExportError::retryable(format!("{} did not answer within {seconds} s", self.client.shown())))
             }
         }
+    }
+
+    fn tries(&self) -> &'static str {
+        "connected to the server; credentials show with the first batch"
     }
 
     async fn probe(&self) -> Result<(), ProbeError> {

@@ -12,6 +12,7 @@ use super::StartError;
 use crate::config::Config;
 use crate::http::{Door, Ending, Health, Info, Keys, Listen, MetricSources, Metrics, Plugins, Proxy, Room, Server, Side, Traffic, Visits};
 use crate::intake::Intakes;
+use crate::probe::Probes;
 use crate::tls::{Certificate, TlsError};
 
 /// What a door leads to.
@@ -21,6 +22,7 @@ pub(super) struct Inside<'a> {
     pub(super) keys: Arc<Keys>,
     pub(super) delivery: Arc<Delivery>,
     pub(super) plugins: Plugins,
+    pub(super) probes: Arc<Probes>,
     pub(super) log: Arc<dyn EventLog>,
     pub(super) log_stats: Option<LogStats>,
     pub(super) ending: Ending,
@@ -29,7 +31,7 @@ pub(super) struct Inside<'a> {
 
 /// Opens them.
 pub(super) async fn open(inside: Inside<'_>, runtime: &Handle) -> Result<(Server, Option<Server>), StartError> {
-    let Inside { config, intakes, keys, delivery, plugins, log, log_stats, ending, clock } = inside;
+    let Inside { config, intakes, keys, delivery, plugins, probes, log, log_stats, ending, clock } = inside;
     let server = &config.server;
     let certificate = server.tls.clone().map(Certificate::load).transpose()?;
     let acceptor = certificate.as_ref().map(acceptor).transpose()?;
@@ -53,7 +55,7 @@ pub(super) async fn open(inside: Inside<'_>, runtime: &Handle) -> Result<(Server
         intakes,
         limits: Arc::new(config.collector.clone()),
         room,
-        health: Health { delivery: Some(delivery), plugins },
+        health: Health { delivery: Some(delivery), plugins, probes },
         info: Info {
             configured: flagpost_event::Zone::utc().rfc3339(configured),
             flag_sets: config.flag_sets.iter().map(|set| set.name.clone()).collect(),

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use builder::{ExporterOptions, RelayBuilder};
 pub use error::{CollectError, StartError};
+pub(crate) use store::temporary_cache;
 
 use crate::config::DEFAULT_FLAG_SET;
 use crate::http::Server;

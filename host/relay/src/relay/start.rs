@@ -1,6 +1,7 @@
 //! Wiring: what is started in which order, and why in this one.
 //!
-//! Store (its lock first, so that two relays never write one log) -> plugin host -> delivery with all exporters -> intake -> listening.
+//! Store (its lock first, so that two relays never write one log) -> plugin host -> delivery with all exporters -> intake -> listening ->
+//! probes, which nothing waits for.
 //! Each step needs the ones before; nothing is taken before all of it stands.
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use super::{Relay, StartError, doors, store};
 use crate::config::{Config, DEFAULT_FLAG_SET, ExporterConfig, Target};
 use crate::http::{Access, Ending, Keys, Plugin, Plugins};
 use crate::intake::{Gate, Intakes};
+use crate::probe::Probes;
 use crate::process;
 
 /// How the surroundings differ between the program, a library's user and tests.
@@ -51,13 +53,14 @@ pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, S
         seed: settings.seed,
         max_bytes: store.budget,
         keep_removed: config.buffer.keep_removed,
-        runtime: work,
+        runtime: work.clone(),
     };
     let delivery = Arc::new(Delivery::start(store.log.clone(), store.ledger.clone(), options).await?);
     let configured: Vec<(Identity, StreamName)> = specs.iter().map(|spec| (spec.identity.clone(), spec.stream.clone())).collect();
     if let Some(twice) = configured.iter().enumerate().find_map(|(n, one)| configured[..n].contains(one).then_some(one)) {
         return Err(StartError::Twice { exporter: twice.0.exporter.clone() });
     }
+    let probes = Arc::new(Probes::of(&specs));
     for spec in specs {
         delivery.add(spec).await?;
     }
@@ -77,6 +80,7 @@ pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, S
             keys,
             delivery: delivery.clone(),
             plugins,
+            probes: probes.clone(),
             log: store.log.clone(),
             log_stats: store.stats,
             ending: Ending { draining: draining.clone(), cut: CancellationToken::new() },
@@ -87,6 +91,7 @@ pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, S
     } else {
         (None, None)
     };
+    probes.start(&delivery, &settings.clock, &work, &draining);
     Ok(Relay {
         intakes,
         delivery,

@@ -51,12 +51,15 @@ async fn memory(buffer: &Buffer, clock: &Arc<dyn Clock>) -> Result<Store, StartE
     let log = Arc::new(MemoryLog::new(buffer.max_bytes, clock.clone()));
     let ledger = Ledger::memory(clock.clone())?;
     ledger.attach(&id, &[]).await?;
-    // Without a directory of its own, a relay keeps compiled plugins with the user's temporary files; the cache refuses what others can write.
-    let cache = std::env::temp_dir().join(format!("flagpost-cache-{}", rustix::process::geteuid().as_raw()));
     // The log in memory refuses at its bound; delivery gives up the oldest events before that, a few times a second. The room between the
     // two takes what comes meanwhile.
     let budget = buffer.max_bytes / 4 * 3;
-    Ok(Store { id, log, ledger, stats: None, budget, cache, lock: None })
+    Ok(Store { id, log, ledger, stats: None, budget, cache: temporary_cache(), lock: None })
+}
+
+/// Without a directory of its own, a relay keeps compiled plugins with the user's temporary files; the cache refuses what others can write.
+pub(crate) fn temporary_cache() -> PathBuf {
+    std::env::temp_dir().join(format!("flagpost-cache-{}", rustix::process::geteuid().as_raw()))
 }
 
 fn disk(buffer: &Buffer, clock: &Arc<dyn Clock>) -> Result<Store, StartError> {
