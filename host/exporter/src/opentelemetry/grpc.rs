@@ -75,7 +75,7 @@ impl Grpc {
 }
 
 /// How long the server wants to be left alone; `Some` of zero: it may be asked again at once.
-fn wish(status: &tonic::Status) -> Option<Duration> {
+pub(super) fn wish(status: &tonic::Status) -> Option<Duration> {
     status.get_details_retry_info().map(|info| info.retry_delay.unwrap_or_default())
 }
 

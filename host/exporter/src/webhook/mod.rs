@@ -16,7 +16,10 @@ use crate::{DEFAULT_TIMEOUT, ExportError, Exporter, ProbeError};
 use client::Client;
 pub(crate) use config::Keys;
 use config::WebhookConfig;
-pub(crate) use outcome::{LONGEST_WISH, one_line, retry_after};
+#[cfg(feature = "opentelemetry")]
+pub(crate) use outcome::LONGEST_WISH;
+#[cfg(any(feature = "aws", feature = "opentelemetry"))]
+pub(crate) use outcome::{one_line, retry_after};
 
 /// Larger bodies are put together and signed where it may take its time.
 const LARGE: usize = 256 << 10;
