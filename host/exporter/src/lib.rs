@@ -68,7 +68,7 @@ pub trait Exporter: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// What [`probe`](Self::probe) does, in words that go on from "ok: ": `connected to the server`. Empty: an exporter without a probe.
+    /// What [`probe`](Self::probe) did when it went well, in words for people: `connected to the server`.
     fn tries(&self) -> &'static str {
         ""
     }

@@ -10,6 +10,7 @@
 
 pub mod boto;
 pub mod elasticmq;
+pub mod jaeger;
 pub mod kafka;
 pub mod kafka_tool;
 pub mod moto;

@@ -67,8 +67,10 @@ fn line(exporter: &ExporterConfig, Probed { finding, tries }: &Probed) -> String
     let (who, kind) = (name(exporter), &exporter.kind);
     match &finding.error {
         Some(error) => format!("probe failed: {who} ({kind}): {error}"),
-        None if tries.is_empty() => format!("probe ok: {who} ({kind}): nothing to ask"),
-        None => format!("probe ok: {who} ({kind}): {tries}; {} ms", finding.took.as_millis()),
+        None => {
+            let comma = if tries.is_empty() { "" } else { "; " };
+            format!("probe ok: {who} ({kind}): {tries}{comma}{} ms", finding.took.as_millis())
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::*;
 mod aliases;
 mod flag_sets;
 mod formats;
+mod otel;
 mod sources;
 mod upstream;
 mod variables;

@@ -122,13 +122,12 @@ fn kinds_that_are_not_served_yet_are_named_once_their_keys_are_right() {
         "kind: sqs, queueUrl: 'https://q'",
         "kind: pubsub, projectID: p, topic: t",
         "kind: bigquery, projectID: p, datasetID: d, autoMigrate: 'true'",
-        "kind: opentelemetry",
     ];
     for keys in table {
         let kind = keys.split([' ', ',']).nth(1).unwrap();
         let said = said(&with(&format!("exporters: [{{ {keys} }}]\n"), &[]));
         let expected = format!(
-            "1: exporters[0].kind: kind \"{kind}\" is not served yet; kinds that are served: `file`, `log`, `webhook`, `kafka`, `wasm`"
+            "1: exporters[0].kind: kind \"{kind}\" is not served yet; kinds that are served: `file`, `log`, `webhook`, `kafka`, `opentelemetry`, `wasm`"
         );
         assert_eq!(said, [expected]);
     }
