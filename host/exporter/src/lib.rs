@@ -13,10 +13,14 @@ pub mod fuzzing;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod kind;
+#[cfg(feature = "kinesis")]
+mod kinesis;
 mod later;
 mod log;
 mod outcome;
 mod sink;
+#[cfg(feature = "sqs")]
+mod sqs;
 mod template;
 mod webhook;
 
