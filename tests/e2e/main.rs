@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod aws;
 mod batches;
 mod bookkeeping;
 mod clients;
@@ -13,6 +14,7 @@ mod identity;
 mod intake;
 mod kafka;
 mod kill;
+mod kinesis;
 mod logging;
 mod neighbours;
 mod pass_through;
@@ -20,6 +22,7 @@ mod plugins;
 mod poison;
 mod readers;
 mod shutdown;
+mod sqs;
 mod surface;
 mod tenants;
 mod tls;
