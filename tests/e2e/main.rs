@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod aws;
 mod batches;
 mod bookkeeping;
 mod clients;
@@ -13,6 +14,7 @@ mod identity;
 mod intake;
 mod kafka;
 mod kill;
+mod kinesis;
 mod logging;
 mod neighbours;
 mod opentelemetry;
@@ -22,6 +24,7 @@ mod poison;
 mod probes;
 mod readers;
 mod shutdown;
+mod sqs;
 mod surface;
 mod tenants;
 mod tls;

@@ -13,6 +13,8 @@ pub mod fuzzing;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod kind;
+#[cfg(feature = "kinesis")]
+mod kinesis;
 mod later;
 mod log;
 #[cfg(feature = "opentelemetry")]
@@ -20,6 +22,8 @@ mod opentelemetry;
 mod otel;
 mod outcome;
 mod sink;
+#[cfg(feature = "sqs")]
+mod sqs;
 mod template;
 mod webhook;
 

@@ -284,6 +284,12 @@ impl Tally {
         self.rejected.push(RejectedEvent { index, reason: reason.into() });
     }
 
+    /// Whether nothing was taken so far and several were refused one by one: then it is not worth while to look for more of them, and
+    /// delivery may think again.
+    pub(crate) fn hopeless(&self) -> bool {
+        self.delivered == 0 && self.rejected.len() >= 3
+    }
+
     /// Whether something is to be sent again: what has not been sent yet should wait behind it.
     pub(crate) fn troubled(&self) -> bool {
         self.trouble.is_some()
@@ -310,7 +316,12 @@ impl Tally {
             Some(trouble) if self.delivered == 0 && self.rejected.is_empty() => Err(trouble.into()),
             trouble => {
                 if let Some(trouble) = trouble {
-                    tracing::warn!(again = self.retry.len(), delivered = self.delivered, reason = trouble.told(), "a part was not delivered");
+                    tracing::warn!(
+                        again = self.retry.len(),
+                        delivered = self.delivered,
+                        reason = trouble.told(),
+                        "a part was not delivered"
+                    );
                 }
                 Err(ExportError::Partial { retry: self.retry, rejected: self.rejected, after })
             }

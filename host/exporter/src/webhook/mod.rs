@@ -18,7 +18,7 @@ pub(crate) use config::Keys;
 use config::WebhookConfig;
 #[cfg(feature = "opentelemetry")]
 pub(crate) use outcome::LONGEST_WISH;
-#[cfg(any(feature = "aws", feature = "opentelemetry"))]
+#[cfg(any(feature = "aws", feature = "azure", feature = "opentelemetry"))]
 pub(crate) use outcome::{one_line, retry_after};
 
 /// Larger bodies are put together and signed where it may take its time.
