@@ -74,7 +74,7 @@ async fn a_relay_shows_what_the_last_probe_found_and_asks_again() {
   - {{ kind: webhook, name: down, endpointUrl: \"http://127.0.0.1:{port}/\", flushInterval: 20, retry: {{ initial: 20ms, max: 100ms }} }}",
         target.url("/")
     );
-    let setup = Setup::new().with_exporters(&exporters);
+    let setup = Setup::new().with_head("evaluation: none\nprobes: true\n").with_exporters(&exporters);
     let relay = Program::start(&setup).await;
     let probe = async |exporter: &str, ok: bool| {
         until("the probe is shown", async || {

@@ -62,6 +62,7 @@ pub(super) fn assemble(root: &Node, base: &Path, sources: &Sources, problems: &m
         plugins_required: file.plugins.required,
         buffer,
         collector: collector(file.collector),
+        probes: file.probes.unwrap_or(true),
         shutdown_timeout: file.shutdown_timeout.0.0,
         log_level: file.log_level,
         log_format: file.log_format,

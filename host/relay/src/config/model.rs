@@ -32,6 +32,8 @@ pub struct Config {
     pub buffer: Buffer,
     /// What a request may carry and how long it may take.
     pub collector: Collector,
+    /// `probes`: exporters' destinations are asked in the background whether they are there.
+    pub probes: bool,
     /// How long exporters may take to send what waits at the end.
     pub shutdown_timeout: Duration,
     /// What is logged.

@@ -91,7 +91,9 @@ pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, S
     } else {
         (None, None)
     };
-    probes.start(&delivery, &settings.clock, &work, &draining);
+    if config.probes {
+        probes.start(&delivery, &settings.clock, &work, &draining);
+    }
     Ok(Relay {
         intakes,
         delivery,
