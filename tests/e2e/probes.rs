@@ -44,11 +44,9 @@ async fn validate_probes_every_exporter_and_says_of_each_what_was_tried_and_what
     let finished = flagpost(&setup, &arguments);
     assert_eq!(finished.status.code(), Some(1), "{}", finished.text);
     assert!(line(&finished.text, "lake").starts_with("probe ok: "), "one that fails hides no other: {}", finished.text);
-    for (exporter, came_back, advice) in [
-        ("blocked", "in-the-way", "check `outputDir`"),
-        ("down", "refused", "check `endpointUrl`"),
-        ("absent", "absent.wasm", ""),
-    ] {
+    for (exporter, came_back, advice) in
+        [("blocked", "in-the-way", "check `outputDir`"), ("down", "refused", "check `endpointUrl`"), ("absent", "absent.wasm", "")]
+    {
         let line = line(&finished.text, exporter);
         assert!(line.starts_with("probe failed: ") && line.contains(came_back) && line.contains(advice), "{line}");
     }

@@ -116,7 +116,8 @@ impl Setup {
         // A test that counts or refuses requests means those with events; tests of probes switch them on.
         let probes = if head.contains("probes:") { "" } else { "probes: false\n" };
         let buffer = if head.contains("buffer:") { String::new() } else { "buffer: { path: store, minFree: 1MiB }\n".to_owned() };
-        let text = format!("server: {{ host: 127.0.0.1, port: {port}, {server} }}\npluginsDir: plugins\n{probes}{buffer}{head}\n{exporters}");
+        let text =
+            format!("server: {{ host: 127.0.0.1, port: {port}, {server} }}\npluginsDir: plugins\n{probes}{buffer}{head}\n{exporters}");
         fs::write(self.config(), text).unwrap();
     }
 }

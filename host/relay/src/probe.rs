@@ -216,7 +216,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_probe_that_hangs_or_panics_is_an_answer_too() {
-        for (odd, said) in [(Odd::Hangs, "no answer within 15 s"), (Odd::Panics, "broken off"), (Odd::Refuses, "no such topic: create it")] {
+        for (odd, said) in [(Odd::Hangs, "no answer within 15 s"), (Odd::Panics, "broken off"), (Odd::Refuses, "no such topic: create it")]
+        {
             let exporter: Arc<dyn Exporter> = Arc::new(odd);
             let error = ask(&exporter, LIMIT).await.error.unwrap_or_default();
             assert!(error.contains(said), "{said}: {error}");

@@ -17,8 +17,8 @@ async fn each_event_is_one_span_with_upstreams_attributes_over_either_protocol()
     let Some(server) = jaeger::shared().await else { return };
     let services = [unique("grpc"), unique("http")];
     let own = "eventType: all\n    tracerName: mine\n    resourceAttributes: { zone: a }";
-    let exporters = exporter("grpc", &services[0], &server.grpc(), "grpc", own)
-        + &exporter("http", &services[1], &server.http(), "http/protobuf", own);
+    let exporters =
+        exporter("grpc", &services[0], &server.grpc(), "grpc", own) + &exporter("http", &services[1], &server.http(), "http/protobuf", own);
     let setup = Setup::new().with_exporters(&exporters);
     let relay = Program::start(&setup).await;
     relay.post(&[ODD.to_owned(), TRACKING.to_owned()]).await;

@@ -20,7 +20,9 @@ async fn bad_credentials_raise_an_alarm_and_once_they_are_good_everything_arrive
     let task = relay.in_state("out", "misconfigured").await;
     let told = task["lastError"]["message"].as_str().unwrap_or_default().to_owned();
     assert!(told.contains("401") && told.contains("who are you") && told.contains("check the credentials in `headers`"), "{task}");
-    let probed = until("the probe has been answered", async || Some(relay.exporter("out").await["probe"].clone()).filter(|probe| !probe.is_null())).await;
+    let probed =
+        until("the probe has been answered", async || Some(relay.exporter("out").await["probe"].clone()).filter(|probe| !probe.is_null()))
+            .await;
     assert_eq!(probed["ok"], false, "{probed}");
     assert_eq!(relay.metrics().await.counts("out").waiting, 200);
     assert!(!relay.log().contains("bad-token") && !relay.get("/health/exporters").await.1.contains("bad-token"));
@@ -103,7 +105,8 @@ async fn where_nobody_speaks_otlp_nothing_counts_as_delivered() {
 async fn events_that_are_large_together_go_in_requests_that_collectors_take() {
     let Some(server) = jaeger::shared().await else { return };
     let services = [unique("grpc"), unique("http")];
-    let exporters = exporter("grpc", &services[0], &server.grpc(), "grpc", "") + &exporter("http", &services[1], &server.http(), "http/protobuf", "");
+    let exporters =
+        exporter("grpc", &services[0], &server.grpc(), "grpc", "") + &exporter("http", &services[1], &server.http(), "http/protobuf", "");
     let setup = Setup::new().with_exporters(&exporters);
     let relay = Program::start(&setup).await;
     // As spans six times as large as in JSON: what is a batch there is too much for one message here.

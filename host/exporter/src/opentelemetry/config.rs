@@ -131,11 +131,9 @@ impl Kind for Keys {
             return None;
         }
         match Client::new(&config) {
-            Ok(client) => Some(Arc::new(OpenTelemetryExporter {
-                client,
-                shape: Arc::new(config.shape),
-                clock: Arc::clone(&context.clock),
-            })),
+            Ok(client) => {
+                Some(Arc::new(OpenTelemetryExporter { client, shape: Arc::new(config.shape), clock: Arc::clone(&context.clock) }))
+            }
             Err(message) => {
                 problems.error("tls", Place::Nowhere, message, "check the files of `tls`, and that the system has CA certificates");
                 None
@@ -161,7 +159,7 @@ impl Keys {
             problems.error("tls", Place::Nowhere, message, "let the endpoint begin with `https:`, or remove `tls`");
         }
         let tracer = std::mem::take(&mut self.tracer_name);
-        let shape = Shape::new(tracer, self.resource(common, &context.hostname));
+        let shape = Shape::new(&context.exporter, tracer, self.resource(common, &context.hostname));
         Some(OtlpConfig { protocol, endpoint, headers, timeout, tls, shape })
     }
 
@@ -200,7 +198,8 @@ fn warn_of_switches(common: &Otel, problems: &mut Problems) {
         problems.warning("kind", Place::Nowhere, message, "remove the exporter if no spans are wanted");
     }
     if let Some(sampler) = common.sampler.as_deref().filter(|sampler| !SAMPLERS_OF_ALL.contains(sampler)) {
-        let message = format!("the sampler `{sampler}` (`OTEL_TRACES_SAMPLER`, `otel.traces.sampler`) has no effect: every event is a span");
+        let message =
+            format!("the sampler `{sampler}` (`OTEL_TRACES_SAMPLER`, `otel.traces.sampler`) has no effect: every event is a span");
         problems.warning("kind", Place::Nowhere, message, "sample in the collector");
     }
 }
@@ -262,7 +261,9 @@ fn headers(own: BTreeMap<String, Secret>, common: &Otel, problems: &mut Problems
                 value.set_sensitive(true);
                 headers.insert(header, value);
             }
-            Err(_) => problems.error(path, Place::Nowhere, "has a value that no header can have", "no line breaks and no control characters"),
+            Err(_) => {
+                problems.error(path, Place::Nowhere, "has a value that no header can have", "no line breaks and no control characters")
+            }
         }
     }
     headers
@@ -284,8 +285,7 @@ fn tls(own: &TlsFiles, common: &Otel, problems: &mut Problems) -> TlsParts {
             }
         }
     };
-    let (certificate, key) =
-        (file(&own.certificate_file, &common.certificate_file), file(&own.key_file, &common.key_file));
+    let (certificate, key) = (file(&own.certificate_file, &common.certificate_file), file(&own.key_file, &common.key_file));
     let authorities = read("caFile", file(&own.ca_file, &common.ca_file).as_deref());
     let identity = read("certificateFile", certificate.as_deref()).zip(read("keyFile", key.as_deref()));
     if certificate.is_some() != key.is_some() {

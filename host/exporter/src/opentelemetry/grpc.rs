@@ -31,8 +31,10 @@ impl Grpc {
         let url = &config.endpoint;
         let origin = format!("{}://{}", url.scheme(), &url[url::Position::BeforeHost..url::Position::AfterPort]);
         let failed = |error: tonic::transport::Error| format!("no gRPC client can be made: {}", causes(&error));
-        let mut endpoint =
-            Endpoint::from_shared(origin).and_then(|endpoint| endpoint.user_agent(USER_AGENT)).map_err(failed)?.connect_timeout(config.timeout);
+        let mut endpoint = Endpoint::from_shared(origin)
+            .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
+            .map_err(failed)?
+            .connect_timeout(config.timeout);
         if url.scheme() == "https" {
             let mut tls = ClientTlsConfig::new();
             tls = match &config.tls.authorities {

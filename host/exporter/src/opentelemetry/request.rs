@@ -31,6 +31,8 @@ const AROUND_SPAN: usize = 6;
 /// What all requests have in common.
 #[derive(Debug)]
 pub(super) struct Shape {
+    /// What the exporter is called.
+    exporter: String,
     resource: Resource,
     scope: InstrumentationScope,
 }
@@ -52,9 +54,10 @@ pub(super) struct Request {
 }
 
 impl Shape {
-    pub(super) fn new(tracer: String, resource: BTreeMap<String, String>) -> Shape {
+    pub(super) fn new(exporter: &str, tracer: String, resource: BTreeMap<String, String>) -> Shape {
         let attributes = resource.into_iter().map(|(key, value)| attribute(key, Value::StringValue(value))).collect();
         Shape {
+            exporter: exporter.to_owned(),
             resource: Resource { attributes, ..Resource::default() },
             scope: InstrumentationScope { name: tracer, ..InstrumentationScope::default() },
         }
@@ -83,7 +86,7 @@ fn make_within(most: usize, batch: &EventBatch, shape: &Shape, now: SystemTime) 
     let mut made = Made::default();
     let (mut spans, mut events, mut size) = (Vec::new(), Vec::new(), around);
     for ((index, line), id) in (0u32..).zip(batch.lines()).zip(batch.event_ids()) {
-        let span = match span(batch.kind(), line, ids(&id), now) {
+        let span = match span(batch.kind(), line, ids(&shape.exporter, &id), now) {
             Ok(span) => span,
             Err(error) => {
                 made.rejected.push(RejectedEvent { index, reason: error.to_string() });
@@ -116,7 +119,7 @@ mod tests {
     use super::*;
 
     fn shape() -> Shape {
-        Shape::new("tracer".to_owned(), BTreeMap::from([("service.name".to_owned(), "mine".to_owned())]))
+        Shape::new("mine", "tracer".to_owned(), BTreeMap::from([("service.name".to_owned(), "mine".to_owned())]))
     }
 
     fn batch(lines: &str) -> EventBatch {

@@ -71,7 +71,11 @@ fn what_cannot_be_is_told_at_start() {
         (json!({"endpoint": "https://c", "tls": {"keyFile": "/dev/null"}}), Otel::default(), "tls: a client's certificate and its key"),
         (json!({"endpoint": "http://c", "tls": {"caFile": "/dev/null"}}), Otel::default(), "tls: certificates are given, but the endpoint"),
         (json!({}), Otel { disabled: true, ..common("http://c", false) }, "kind: warning: OpenTelemetry's SDK is switched off"),
-        (json!({}), Otel { sampler: Some("always_off".to_owned()), ..common("http://c", false) }, "kind: warning: the sampler `always_off`"),
+        (
+            json!({}),
+            Otel { sampler: Some("always_off".to_owned()), ..common("http://c", false) },
+            "kind: warning: the sampler `always_off`",
+        ),
     ];
     for (keys, otel, expected) in table {
         let (_, problems) = read(keys.clone(), otel);
@@ -101,7 +105,11 @@ fn an_exporters_own_keys_win_and_headers_and_attributes_are_joined() {
     assert_eq!((header("x-a"), header("x-b")), ("own".to_owned(), "2".to_owned()));
     let name = |keys: Value, otel: Otel| {
         let shape = format!("{:?}", read(keys, otel).0.unwrap().shape);
-        ["go-feature-flag", "attribute", "variable", "own", "key"].iter().filter(|name| shape.contains(&format!("\"{name}\""))).copied().last()
+        ["go-feature-flag", "attribute", "variable", "own", "key"]
+            .iter()
+            .filter(|name| shape.contains(&format!("\"{name}\"")))
+            .copied()
+            .last()
     };
     assert_eq!(name(json!({"tracerName": "t"}), common("http://c", false)), Some("go-feature-flag"));
     assert_eq!(name(json!({"tracerName": "t"}), otel.clone()), Some("attribute"));
@@ -228,7 +236,12 @@ fn every_grpc_code_is_tried_again_searched_or_told() {
         (Code::ResourceExhausted, "quota exceeded", None, Does::Retries(None)),
         (Code::ResourceExhausted, "grpc: received message larger than max (5242880 vs. 4194304)", None, Does::Suspects),
         (Code::ResourceExhausted, "gRPC message exceeds maximum size 4194304: 5242880", None, Does::Suspects),
-        (Code::OutOfRange, "Error, decoded message length too large: found 5242880 bytes, the limit is: 4194304 bytes", None, Does::Suspects),
+        (
+            Code::OutOfRange,
+            "Error, decoded message length too large: found 5242880 bytes, the limit is: 4194304 bytes",
+            None,
+            Does::Suspects,
+        ),
         (Code::OutOfRange, "", None, Does::Retries(None)),
         (Code::InvalidArgument, "invalid span id", None, Does::Suspects),
         (Code::Unauthenticated, "no token", None, Does::Alarms),
