@@ -7,7 +7,7 @@ use flagpost_tests::{Program, Setup, event, events, until};
 use super::{QUICK, exporter, plain, sorted, values};
 
 /// An event of about that many bytes.
-fn large(number: u64, bytes: usize) -> String {
+pub(super) fn large(number: u64, bytes: usize) -> String {
     event(number * 5).replace(r#""source":"SERVER""#, &format!(r#""source":"SERVER","metadata":{{"pad":"{}"}}"#, "x".repeat(bytes)))
 }
 
