@@ -24,7 +24,7 @@ pub(super) struct Client {
 }
 
 enum Way {
-    Grpc(Grpc),
+    Grpc(Box<Grpc>),
     Http(Http),
 }
 
@@ -41,7 +41,7 @@ impl Client {
         // Fails when the program has chosen one already, which is as good.
         rustls::crypto::ring::default_provider().install_default().ok();
         let way = match config.protocol {
-            Protocol::Grpc => Way::Grpc(Grpc::new(config)?),
+            Protocol::Grpc => Way::Grpc(Box::new(Grpc::new(config)?)),
             Protocol::Http => Way::Http(Http::new(config)?),
         };
         Ok(Client { way, shown: shown(&config.endpoint), timeout: config.timeout })
