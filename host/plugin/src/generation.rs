@@ -3,7 +3,7 @@
 //! A [`Generation`] is immutable but for its pool. Replacing a plugin while it runs makes the next one beside this and swaps which one
 //! [`Slot`] holds: a call that has begun finishes on the generation it began with.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use flagpost_event::EventBatch;
 use flagpost_plugin_bindings::PluginPre;
@@ -13,6 +13,8 @@ use tokio::time::{Duration, Instant};
 
 use crate::cache::Digest;
 use crate::guest::{CallFailure, GuestState, Instance, Shared};
+use crate::memory::Reservation;
+use crate::restarts::Restarts;
 use crate::world::Shape;
 
 /// An instance that nobody called for this long gives its memory back.
@@ -25,11 +27,15 @@ pub(crate) struct Generation {
     pub(crate) digest: Digest,
     pub(crate) shape: Shape,
     pub(crate) bulk: bool,
+    /// Crashes in a row.
+    pub(crate) restarts: Restarts,
     pre: PluginPre<GuestState>,
     shared: Arc<Shared>,
     /// One permit per instance that may run.
     running: Semaphore,
     idle: Mutex<Vec<Instance>>,
+    /// Memory that is held for it while another one has taken its place.
+    reserved: OnceLock<Reservation>,
 }
 
 impl Generation {
@@ -45,7 +51,8 @@ impl Generation {
         let mut instance = Instance::start(&pre, &shared).await?;
         let bulk = instance.is_bulk().await?;
         let running = Semaphore::new(shared.spec.limits.instances);
-        Ok(Generation { number, digest, shape, bulk, pre, shared, running, idle: Mutex::new(vec![instance]) })
+        let (restarts, idle, reserved) = (Restarts::default(), Mutex::new(vec![instance]), OnceLock::new());
+        Ok(Generation { number, digest, shape, bulk, restarts, pre, shared, running, idle, reserved })
     }
 
     /// Gives the batch, read as `events`, to a warm instance, or to a new one. An instance that failed, or is worn, is not used again.
@@ -66,6 +73,21 @@ impl Generation {
     /// Drops instances that have been idle for [`MAX_IDLE`].
     pub(crate) fn drop_idle(&self, now: Instant) {
         self.idle().retain(|instance| now.saturating_duration_since(instance.idle_since) < MAX_IDLE);
+    }
+
+    /// Another one has taken its place: idle instances go at once, the others with the calls that are under way. Until then `memory` is
+    /// held for them.
+    pub(crate) fn retire(&self, memory: Reservation) {
+        self.idle().clear();
+        // It is retired once.
+        drop(self.reserved.set(memory));
+    }
+
+    /// Waits for the calls under way. No further ones; the instances go.
+    pub(crate) async fn drain(&self) {
+        let all = u32::try_from(self.shared.spec.limits.instances).unwrap_or(u32::MAX);
+        drop(self.running.acquire_many(all).await);
+        self.close();
     }
 
     /// No further calls; the instances go.
