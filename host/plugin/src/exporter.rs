@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flagpost_event::EventBatch;
-use flagpost_exporter::{ExportError, Exporter, Limits, ProbeError, Readiness};
+use flagpost_exporter::{ExportError, Exporter, Limits, MAX_BATCH_BYTES, ProbeError, Readiness};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinError, JoinHandle};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -17,7 +17,7 @@ use crate::guest::{CallFailure, Shared};
 use crate::host::PluginHost;
 use crate::load::{self, LoadError, Stamp};
 use crate::world::Shape;
-use crate::{PluginReport, PluginState, PluginStats};
+use crate::{PluginDiagnostic, PluginReport, PluginState, PluginStats};
 
 /// How often the file of an invalid plugin is looked at; a change counts when size and time stayed the same for one such step.
 const POLL: Duration = Duration::from_millis(500);
@@ -68,6 +68,7 @@ struct Facts {
     size: Option<u64>,
     shape: Option<Shape>,
     last_error: Option<String>,
+    diagnostics: Vec<PluginDiagnostic>,
 }
 
 impl WasmExporter {
@@ -97,6 +98,9 @@ impl WasmExporter {
             size: facts.size,
             interface: facts.shape.as_ref().map(|shape| shape.interface.clone()),
             imports: facts.shape.as_ref().map(|shape| shape.imports.clone()).unwrap_or_default(),
+            title: generation.as_ref().and_then(|generation| generation.description.title.clone()),
+            encoding: generation.as_ref().map(|generation| generation.description.encoding),
+            diagnostics: facts.diagnostics.clone(),
             generation: generation.as_ref().map(|generation| generation.number),
             bulk: generation.as_ref().map(|generation| generation.bulk),
             last_error: facts.last_error.clone(),
@@ -146,9 +150,15 @@ impl Exporter for WasmExporter {
     fn limits(&self) -> Limits {
         let spec = &self.life.shared.spec;
         let most = if self.is_bulk() { BULK_EVENTS } else { 1 };
+        let described = self.life.slot.current().map(|generation| generation.description.clone()).unwrap_or_default();
+        // The plugin knows what it bears, the operator may ask for less.
+        let max_events = match (described.max_events, spec.max_events_per_call) {
+            (Some(bears), Some(wanted)) => bears.min(wanted),
+            (bears, wanted) => bears.or(wanted).unwrap_or(most),
+        };
         Limits {
-            max_events: spec.max_events_per_call.unwrap_or(most),
-            max_bytes: CALL_BYTES,
+            max_events,
+            max_bytes: described.max_bytes.unwrap_or(CALL_BYTES).min(MAX_BATCH_BYTES),
             // Counts only where the operator does without order (`ordered: false`).
             concurrency: spec.limits.instances,
             ..Limits::default()
@@ -168,7 +178,13 @@ impl Exporter for WasmExporter {
         }
     }
 
+    /// Says goodbye to the guests first.
     async fn close(&self) {
+        if let Some(generation) = self.life.slot.current() {
+            // On the work runtime, like every call.
+            let goodbye = self.life.host.runtime().spawn(async move { generation.say_goodbye().await });
+            drop(goodbye.await);
+        }
         self.stop();
     }
 }
@@ -201,10 +217,10 @@ impl Life {
     }
 
     async fn call(&self, generation: &Generation, batch: &EventBatch) -> Result<(), ExportError> {
-        let events = convert::events(batch).map_err(|broken| convert::without(broken, batch))?;
+        let payload = generation.encode(batch)?;
         self.shared.counters.calls.one();
-        let outcome = match generation.export(batch, &events).await {
-            Ok(answer) => convert::outcome(answer, batch.len()).unwrap_or_else(|why| {
+        let outcome = match generation.export(batch, &payload).await {
+            Ok(answer) => convert::outcome(answer, batch.len(), &self.shared.hidden).unwrap_or_else(|why| {
                 self.shared.counters.bad_results.one();
                 Err(ExportError::Crashed { reason: format!("plugin `{}`: {why}", self.shared.spec.name) })
             }),
@@ -217,6 +233,9 @@ impl Life {
     }
 
     fn crashed(&self, failure: &CallFailure) -> ExportError {
+        if let CallFailure::Configuration { .. } = failure {
+            return ExportError::misconfigured(format!("plugin `{}` {failure}", self.shared.spec.name));
+        }
         ExportError::Crashed { reason: format!("plugin `{}` {failure}", self.shared.spec.name) }
     }
 
@@ -228,7 +247,8 @@ impl Life {
             *facts = Facts { digest: Some(file.digest.hex()), size: Some(file.bytes.len() as u64), ..Facts::default() };
         }
         let number = self.slot.current().map_or(1, |generation| generation.number + 1);
-        let generation = load::prepare(&self.host, &self.shared, file, number).await?;
+        let prepared = load::prepare(&self.host, &self.shared, file, number).await;
+        let generation = prepared.inspect_err(|why| self.facts().diagnostics.clone_from(&why.diagnostics))?;
         self.shared.outbound.warm_up().await;
         self.facts().shape = Some(generation.shape.clone());
         let (plugin, interface, bulk) = (self.shared.spec.name.as_str(), generation.shape.interface.as_str(), generation.bulk);
@@ -248,7 +268,7 @@ async fn run(life: Arc<Life>) {
         life.readiness.send_replace(Readiness::Preparing);
         match life.load().await {
             Ok(()) => break,
-            Err(LoadError { reason, again: retry }) => {
+            Err(LoadError { reason, again: retry, .. }) => {
                 tracing::error!(plugin = name, "the plugin is invalid, its events wait: {reason}");
                 life.readiness.send_replace(Readiness::Invalid { reason });
                 let changed = changed(&life.shared.spec.path, tried);

@@ -14,6 +14,7 @@ use crate::compile::{CompileError, CompileQueue};
 use crate::engine::{self, TickerGuard};
 use crate::guest::{self, GuestState, Shared};
 use crate::outbound::{Outbound, Resolver, SystemResolver};
+use crate::payload::Payloads;
 use crate::policy::Policy;
 use crate::stats::{Counters, Peak};
 use crate::text::bytes as readable;
@@ -67,6 +68,8 @@ pub struct PluginHost {
     cache: Arc<Cache>,
     queue: CompileQueue,
     options: HostOptions,
+    /// Batches as texts, made once for all plugins.
+    payloads: Arc<Payloads>,
     /// Bytes of the memory budget given out.
     memory: AtomicU64,
     _ticker: Arc<TickerGuard>,
@@ -111,7 +114,8 @@ impl PluginHost {
         let cache = Arc::new(Cache::open(&options.cache_dir, &engine)?);
         let ticker = engine::start_ticker(&engine).map_err(HostError::Thread)?;
         let queue = CompileQueue::new(options.compiler.clone());
-        Ok(Arc::new(PluginHost { engine, linker, cache, queue, options, memory: AtomicU64::new(0), _ticker: ticker }))
+        let (payloads, memory) = (Arc::default(), AtomicU64::new(0));
+        Ok(Arc::new(PluginHost { engine, linker, cache, queue, options, payloads, memory, _ticker: ticker }))
     }
 
     /// Begins to load a plugin and returns at once; [`Exporter::readiness`](flagpost_exporter::Exporter::readiness) says how it goes.
@@ -133,7 +137,8 @@ impl PluginHost {
         let outbound = Outbound::new(&spec.name, policy, Arc::clone(&self.options.resolver), Arc::clone(&counters));
         let config = if spec.config.is_null() { "{}".to_owned() } else { spec.config.to_string() };
         let (clock, memory_peak) = (Arc::clone(&self.options.clock), Peak::default());
-        let shared = Arc::new(Shared { spec, config, counters, memory_peak, outbound, clock });
+        let hidden = spec.hidden.clone();
+        let shared = Arc::new(Shared { spec, config, hidden, counters, memory_peak, outbound, clock });
         Ok(WasmExporter::spawn(Arc::clone(self), shared))
     }
 
@@ -165,6 +170,10 @@ impl PluginHost {
 
     pub(crate) fn linker(&self) -> &Linker<GuestState> {
         &self.linker
+    }
+
+    pub(crate) fn payloads(&self) -> &Arc<Payloads> {
+        &self.payloads
     }
 
     pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {

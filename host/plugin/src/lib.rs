@@ -16,6 +16,9 @@
 //! compile     the child process            cache   artefacts, each with a MAC; `trusted`, the only `unsafe`
 //! generation  one implementation with its instances; `Slot`, the one place where another takes over
 //! guest       a store with its instance: limits, imports, output, calls
+//! contract    the exporter interfaces, one adapter each, behind one trait
+//! describe    what a plugin says of itself, and whether its configuration fits; `schema`, `places`: where it does not
+//! payload     a batch as a plugin wants it, made once for all of them
 //! convert     lines to records; answers to outcomes, believed only as far as they make sense
 //! policy      host grammar and address rules: pure
 //! outbound    HTTP for guests: one client per plugin, names and addresses checked
@@ -40,12 +43,14 @@
 //!
 //! # Doors
 //!
-//! Replacing a running plugin is installing another `Generation` in its slot; a second exporter interface is
-//! another kind of `pre` in it and another entry in `world`; secrets go into `outbound`, where requests leave.
+//! Replacing a running plugin is installing another `Generation` in its slot; another exporter interface is another module in `contract`
+//! and another entry in `world`.
 
 mod cache;
 mod compile;
+mod contract;
 mod convert;
+mod describe;
 mod engine;
 mod exporter;
 #[doc(hidden)]
@@ -55,8 +60,12 @@ mod guest;
 mod host;
 mod load;
 mod outbound;
+mod payload;
+mod places;
 mod policy;
+mod redact;
 mod report;
+mod schema;
 mod spec;
 mod stats;
 mod text;
@@ -66,5 +75,7 @@ pub use compile::compile_main;
 pub use exporter::WasmExporter;
 pub use host::{Compiler, HostError, HostOptions, PluginHost};
 pub use outbound::{Resolver, SystemResolver};
-pub use report::{PluginReport, PluginState, PluginStats};
+pub use places::{Places, PluginDiagnostic};
+pub use redact::Hidden;
+pub use report::{PluginEncoding, PluginReport, PluginState, PluginStats};
 pub use spec::{PluginLimits, PluginSpec, SpecError, SpecProblem};

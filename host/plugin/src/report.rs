@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::PluginDiagnostic;
+pub use crate::payload::Encoding as PluginEncoding;
+
 /// A plugin's state and facts, for `/health/exporters`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -24,6 +27,12 @@ pub struct PluginReport {
     pub interface: Option<String>,
     /// The interfaces it imports.
     pub imports: Vec<String>,
+    /// Its author's name for it, with its version.
+    pub title: Option<String>,
+    /// How it takes events; `None` before it is ready.
+    pub encoding: Option<PluginEncoding>,
+    /// What is wrong with its `config:`.
+    pub diagnostics: Vec<PluginDiagnostic>,
     /// Counts implementations, from 1. `None`: never ready yet.
     pub generation: Option<u64>,
     /// Whether it takes batches; `None` before it is ready.
