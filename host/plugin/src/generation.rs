@@ -3,7 +3,7 @@
 //! A [`Generation`] is immutable but for its pool. Replacing a plugin while it runs makes the next one beside this and swaps which one
 //! [`Slot`] holds: a call that has begun finishes on the generation it began with.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use flagpost_event::EventBatch;
 use flagpost_exporter::ExportError;
@@ -13,7 +13,9 @@ use tokio::time::{Duration, Instant};
 use crate::cache::Digest;
 use crate::contract::{Answer, Description, Linked};
 use crate::guest::{CallFailure, Instance, Shared};
+use crate::memory::Reservation;
 use crate::payload::{Encoder, Payload};
+use crate::restarts::Restarts;
 use crate::world::Shape;
 
 /// An instance that nobody called for this long gives its memory back.
@@ -27,12 +29,16 @@ pub(crate) struct Generation {
     pub(crate) shape: Shape,
     pub(crate) description: Description,
     pub(crate) bulk: bool,
+    /// Crashes in a row.
+    pub(crate) restarts: Restarts,
     linked: Box<dyn Linked>,
     encoder: Encoder,
     shared: Arc<Shared>,
     /// One permit per instance that may run.
     running: Semaphore,
     idle: Mutex<Vec<Instance>>,
+    /// Memory that is held for it while another one has taken its place.
+    reserved: OnceLock<Reservation>,
 }
 
 impl Generation {
@@ -50,7 +56,8 @@ impl Generation {
         instance.configure().await?;
         let bulk = instance.is_bulk().await?;
         let running = Semaphore::new(shared.spec.limits.instances);
-        Ok(Generation { number, digest, shape, description, bulk, linked, encoder, shared, running, idle: Mutex::new(vec![instance]) })
+        let (restarts, idle, reserved) = (Restarts::default(), Mutex::new(vec![instance]), OnceLock::new());
+        Ok(Generation { number, digest, shape, description, bulk, restarts, linked, encoder, shared, running, idle, reserved })
     }
 
     /// The batch's events as the plugin wants them.
@@ -82,8 +89,19 @@ impl Generation {
         self.idle().retain(|instance| now.saturating_duration_since(instance.idle_since) < MAX_IDLE);
     }
 
-    /// Tells the instances that are not in a call that nothing more comes. They are gone afterwards; calls that run go on, and end theirs.
-    pub(crate) async fn say_goodbye(&self) {
+    /// Another one has taken its place: idle instances go at once, the others with the calls that are under way. Until then `memory` is
+    /// held for them.
+    pub(crate) fn retire(&self, memory: Reservation) {
+        let idle = std::mem::take(&mut *self.idle());
+        tokio::spawn(async move { futures_util::future::join_all(idle.into_iter().map(Instance::close)).await });
+        // It is retired once.
+        drop(self.reserved.set(memory));
+    }
+
+    /// Waits for the calls under way. No further ones; the instances are told, and go.
+    pub(crate) async fn drain(&self) {
+        let all = u32::try_from(self.shared.spec.limits.instances).unwrap_or(u32::MAX);
+        drop(self.running.acquire_many(all).await);
         self.running.close();
         let idle = std::mem::take(&mut *self.idle());
         // Best effort, as the contract says: how it ends changes nothing.
