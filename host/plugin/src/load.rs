@@ -66,7 +66,7 @@ pub(crate) async fn read(shared: &Shared) -> Result<File, LoadError> {
         match tokio::task::spawn_blocking(read).await {
             Ok(Ok((digest, bytes))) => (bytes, digest),
             Ok(Err(why)) => return Err(refused(&shared.spec.path, format_args!("cannot be read: {why}"))),
-            Err(why) => return Err(LoadError { again: true, ..refused(path, why) }),
+            Err(why) => return Err(LoadError { again: true, ..refused(&shared.spec.path, why) }),
         }
     };
     if stamp(path).await != before {
@@ -110,6 +110,8 @@ pub(crate) async fn prepare(
         refused(path, format_args!("it does not fit this relay: {why:#}; this relay offers WASI 0.2, wasi:http and flagpost:plugin@0.1.0"))
     })?;
     step(LoadStep::Trying);
+    // What is wrong with a certificate's file may be right a little later.
+    shared.outbound.warm_up().await.map_err(|why| LoadError { again: true, ..refused(path, why) })?;
     let description = describe::ask(&*linked, shared)
         .await
         .map_err(|why| LoadError { again: why.may_pass(), ..refused(path, format_args!("asked for its description, it {why}")) })?;
