@@ -81,7 +81,9 @@ impl State {
         self.run(move |quota, connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let others = "SELECT COUNT(*), COALESCE(SUM(LENGTH(key) + LENGTH(value)), 0) FROM state WHERE key <> ?1";
-            let (keys, held): (u64, u64) = transaction.query_row(others, [key.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let (keys, held): (i64, i64) = transaction.query_row(others, [key.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            // What is counted and summed is never negative.
+            let (keys, held) = (u64::try_from(keys).unwrap_or(0), u64::try_from(held).unwrap_or(0));
             let wanted = held + (key.len() + value.len()) as u64;
             if keys + 1 > quota.max_keys {
                 return Err(Failed::Quota(format!("more than {} keys (state.maxKeys)", quota.max_keys)));

@@ -27,6 +27,7 @@ enum WitKind {
 #[derive(Clone, Copy, ComponentType, Lift, Lower)]
 #[component(enum)]
 #[repr(u8)]
+#[allow(dead_code, reason = "read out of a guest's memory")]
 enum WitEncoding {
     #[component(name = "typed")]
     Typed,

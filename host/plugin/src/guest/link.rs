@@ -60,6 +60,7 @@ fn add_config_store(linker: &mut Linker<GuestState>, name: &str) -> wasmtime::Re
 #[derive(Clone, Copy, ComponentType, Lift, Lower)]
 #[component(enum)]
 #[repr(u8)]
+#[allow(dead_code, reason = "read out of a guest's memory")]
 enum LogLevel {
     #[component(name = "trace")]
     Trace,

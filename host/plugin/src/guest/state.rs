@@ -7,7 +7,7 @@ use std::time::Duration;
 use flagpost_event::{BatchId, Clock};
 use wasmtime::component::ResourceTable;
 use wasmtime::format_err;
-use wasmtime_wasi::{DirPerms, FilePerms, HostWallClock, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::cpu::CpuMeter;
@@ -116,7 +116,7 @@ impl GuestState {
             wasi.env(name, value);
         }
         for (guest, host) in &shared.spec.files {
-            wasi.preopened_dir(host, guest, DirPerms::READ, FilePerms::READ)
+            wasi.preopened_dir(host, guest, FsPerms::ReadOnly)
                 .map_err(|why| format_err!("{} (key `files`): {why:#}", host.display()))?;
         }
         let mut http = WasiHttpCtx::new();

@@ -107,7 +107,7 @@ impl Outbound {
         *head.status_mut() = response.status();
         *head.headers_mut() = std::mem::take(response.headers_mut());
         self.blank(head.headers_mut());
-        let begun = Reading { blanking: self.0.way.secrets.blanking(), outbound: self, response, turn, seen: 0, ended: false };
+        let begun = Reading { blanking: self.0.way.secrets.blanking(), outbound: self, response, _turn: turn, seen: 0, ended: false };
         let chunks = stream::try_unfold(begun, move |mut reading| async move {
             let chunk = reading.next(between_bytes).await?;
             Ok(chunk.map(|chunk| (chunk, reading)))
@@ -146,7 +146,7 @@ struct Reading {
     response: reqwest::Response,
     blanking: Blanking,
     /// Held until the body is read or dropped.
-    turn: OwnedSemaphorePermit,
+    _turn: OwnedSemaphorePermit,
     seen: usize,
     ended: bool,
 }
