@@ -39,14 +39,14 @@ impl Guest for Probe {
                 std::net::ToSocketAddrs::to_socket_addrs("localhost:80").err().map(|why| why.to_string()),
             ]),
             "read" => json!([
-                std::fs::read_to_string(text("file")).map_err(|why| why.to_string()),
+                told(std::fs::read_to_string(text("file"))),
                 std::fs::write(text("file"), "x").is_ok(),
                 std::fs::write(format!("{}.new", text("file")), "x").is_ok(),
                 std::fs::remove_file(text("file")).is_ok(),
                 std::fs::read_dir("/").is_ok(),
             ]),
-            "socket" => json!(talk(&text("address")).map_err(|why| why.to_string())),
-            "listen" => json!(std::net::TcpListener::bind(text("address")).map(drop).map_err(|why| why.to_string())),
+            "socket" => told(talk(&text("address"))),
+            "listen" => told(std::net::TcpListener::bind(text("address")).map(|_| String::new())),
             "secret" => json!({ "secret": secrets::get(&text("name")), "env": std::env::var(text("name")).ok() }),
             "send-secret" => {
                 let header = text("header").replace("PLACEHOLDER", &secrets::get(&text("name")).unwrap_or_default());
@@ -132,6 +132,14 @@ impl Guest for Probe {
             other => json!(format!("unknown: {other}")),
         };
         Err(ExportError::Rejected(answer.to_string()))
+    }
+}
+
+/// A result as the test reads it.
+fn told(result: std::io::Result<String>) -> Value {
+    match result {
+        Ok(text) => json!({ "Ok": text }),
+        Err(why) => json!({ "Err": why.to_string() }),
     }
 }
 
