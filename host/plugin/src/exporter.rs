@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use flagpost_event::EventBatch;
-use flagpost_exporter::{ExportError, Exporter, Limits, ProbeError, Readiness};
+use flagpost_exporter::{ExportError, Exporter, Limits, MAX_BATCH_BYTES, ProbeError, Readiness};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinError, JoinHandle};
 
@@ -15,7 +15,7 @@ use crate::guest::{CallFailure, Shared};
 use crate::host::PluginHost;
 use crate::life::{Life, run};
 use crate::memory::Reservation;
-use crate::{PluginReport, PluginState, PluginStats};
+use crate::{PluginGrants, PluginMetric, PluginReport, PluginState, PluginStats};
 
 /// Events of one call when the configuration says nothing: cost per event is flat from 100 on, and memory, which never shrinks, stays
 /// small.
@@ -74,12 +74,22 @@ impl WasmExporter {
             slowed,
             interface: facts.shape.as_ref().map(|shape| shape.interface.clone()),
             imports: facts.shape.as_ref().map(|shape| shape.imports.clone()).unwrap_or_default(),
+            title: generation.as_ref().and_then(|generation| generation.description.title.clone()),
+            encoding: generation.as_ref().map(|generation| generation.description.encoding),
+            diagnostics: facts.diagnostics.clone(),
+            grants: PluginGrants::of(&life.shared.spec),
+            last_denial: life.shared.denials.last(),
             generation: generation.as_ref().map(|generation| generation.number),
             bulk: generation.as_ref().map(|generation| generation.bulk),
             last_error: facts.last_error.clone(),
             memory_peak: life.shared.memory_peak.get(),
             stats: self.stats(),
         }
+    }
+
+    /// The plugin's own numbers, for `/metrics`.
+    pub fn metrics(&self) -> Vec<PluginMetric> {
+        self.life.shared.metrics.read()
     }
 
     /// Counters, for `/metrics`.
@@ -124,9 +134,15 @@ impl Exporter for WasmExporter {
     fn limits(&self) -> Limits {
         let spec = &self.life.shared.spec;
         let most = if self.is_bulk() { BULK_EVENTS } else { 1 };
+        let described = self.life.slot.current().map(|generation| generation.description.clone()).unwrap_or_default();
+        // The plugin knows what it bears, the operator may ask for less.
+        let max_events = match (described.max_events, spec.max_events_per_call) {
+            (Some(bears), Some(wanted)) => bears.min(wanted),
+            (bears, wanted) => bears.or(wanted).unwrap_or(most),
+        };
         Limits {
-            max_events: spec.max_events_per_call.unwrap_or(most),
-            max_bytes: CALL_BYTES,
+            max_events,
+            max_bytes: described.max_bytes.unwrap_or(CALL_BYTES).min(MAX_BATCH_BYTES),
             // Counts only where the operator does without order (`ordered: false`).
             concurrency: spec.limits.instances,
             ..Limits::default()
@@ -146,10 +162,11 @@ impl Exporter for WasmExporter {
         }
     }
 
-    /// Returns when no call is under way any more.
+    /// Returns when no call is under way any more, and the guests were told that nothing comes.
     async fn close(&self) {
         if let Some(last) = self.stop() {
-            last.drain().await;
+            // On the work runtime, like every call.
+            drop(self.life.host.runtime().spawn(async move { last.drain().await }).await);
         }
     }
 }
@@ -178,16 +195,16 @@ impl Drop for Joined {
 
 impl Life {
     async fn call(&self, generation: &Generation, batch: &EventBatch) -> Result<(), ExportError> {
-        let events = convert::events(batch).map_err(|broken| convert::without(broken, batch))?;
+        let payload = generation.encode(batch)?;
         let pause = generation.restarts.pause();
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }
         self.shared.counters.calls.one();
-        let answer = generation.export(batch, &events).await;
+        let answer = generation.export(batch, &payload).await;
         self.count(generation, answer.as_ref().err());
         let outcome = match answer {
-            Ok(answer) => convert::outcome(answer, batch.len()).unwrap_or_else(|why| {
+            Ok(answer) => convert::outcome(answer, batch.len(), &self.shared.ear()).unwrap_or_else(|why| {
                 self.shared.counters.bad_results.one();
                 Err(ExportError::Crashed { reason: format!("plugin `{}`: {why}", self.shared.spec.name) })
             }),
@@ -212,6 +229,9 @@ impl Life {
     }
 
     fn crashed(&self, failure: &CallFailure) -> ExportError {
+        if let CallFailure::Configuration { .. } = failure {
+            return ExportError::misconfigured(format!("plugin `{}` {failure}", self.shared.spec.name));
+        }
         ExportError::Crashed { reason: format!("plugin `{}` {failure}", self.shared.spec.name) }
     }
 }

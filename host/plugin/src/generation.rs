@@ -6,14 +6,15 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use flagpost_event::EventBatch;
-use flagpost_plugin_bindings::PluginPre;
-use flagpost_plugin_bindings::exports::flagpost::plugin::exporter::{Event, ExportError};
+use flagpost_exporter::ExportError;
 use tokio::sync::Semaphore;
 use tokio::time::{Duration, Instant};
 
 use crate::cache::Digest;
-use crate::guest::{CallFailure, GuestState, Instance, Shared};
+use crate::contract::{Answer, Description, Linked};
+use crate::guest::{CallFailure, Instance, Shared};
 use crate::memory::Reservation;
+use crate::payload::{Encoder, Payload};
 use crate::restarts::Restarts;
 use crate::world::Shape;
 
@@ -26,10 +27,12 @@ pub(crate) struct Generation {
     pub(crate) number: u64,
     pub(crate) digest: Digest,
     pub(crate) shape: Shape,
+    pub(crate) description: Description,
     pub(crate) bulk: bool,
     /// Crashes in a row.
     pub(crate) restarts: Restarts,
-    pre: PluginPre<GuestState>,
+    linked: Box<dyn Linked>,
+    encoder: Encoder,
     shared: Arc<Shared>,
     /// One permit per instance that may run.
     running: Semaphore,
@@ -39,31 +42,42 @@ pub(crate) struct Generation {
 }
 
 impl Generation {
-    /// Tries the component: makes an instance (imports and exports are only type-checked then) and asks `is-bulk`. The instance stays,
-    /// warm.
+    /// Tries the component: makes an instance (imports and exports are only type-checked then), configures it and asks `is-bulk`. The
+    /// instance stays, warm.
     pub(crate) async fn try_out(
         number: u64,
         digest: Digest,
-        shape: Shape,
-        pre: PluginPre<GuestState>,
+        (shape, description): (Shape, Description),
+        linked: Box<dyn Linked>,
+        encoder: Encoder,
         shared: Arc<Shared>,
     ) -> Result<Self, CallFailure> {
-        let mut instance = Instance::start(&pre, &shared).await?;
+        let mut instance = Instance::start(&*linked, &shared).await?;
+        instance.configure().await?;
         let bulk = instance.is_bulk().await?;
         let running = Semaphore::new(shared.spec.limits.instances);
         let (restarts, idle, reserved) = (Restarts::default(), Mutex::new(vec![instance]), OnceLock::new());
-        Ok(Generation { number, digest, shape, bulk, restarts, pre, shared, running, idle, reserved })
+        Ok(Generation { number, digest, shape, description, bulk, restarts, linked, encoder, shared, running, idle, reserved })
     }
 
-    /// Gives the batch, read as `events`, to a warm instance, or to a new one. An instance that failed, or is worn, is not used again.
-    pub(crate) async fn export(&self, batch: &EventBatch, events: &[Event]) -> Result<Result<(), ExportError>, CallFailure> {
+    /// The batch's events as the plugin wants them.
+    pub(crate) fn encode(&self, batch: &EventBatch) -> Result<Payload, ExportError> {
+        self.encoder.encode(batch)
+    }
+
+    /// Gives the batch, encoded as `payload`, to a warm instance, or to a new one. An instance that failed, or is worn, is not used again.
+    pub(crate) async fn export(&self, batch: &EventBatch, payload: &Payload) -> Result<Answer, CallFailure> {
         let _permit = self.running.acquire().await.map_err(|_| CallFailure::Start { reason: "the plugin is closed".to_owned() })?;
         let warm = self.idle().pop();
         let mut instance = match warm {
             Some(instance) => instance,
-            None => Instance::start(&self.pre, &self.shared).await?,
+            None => {
+                let mut instance = Instance::start(&*self.linked, &self.shared).await?;
+                instance.configure().await?;
+                instance
+            }
         };
-        let answer = instance.export(batch, events).await?;
+        let answer = instance.export(batch, payload).await?;
         if !instance.is_worn() {
             self.idle().push(instance);
         }
@@ -78,16 +92,20 @@ impl Generation {
     /// Another one has taken its place: idle instances go at once, the others with the calls that are under way. Until then `memory` is
     /// held for them.
     pub(crate) fn retire(&self, memory: Reservation) {
-        self.idle().clear();
+        let idle = std::mem::take(&mut *self.idle());
+        tokio::spawn(async move { futures_util::future::join_all(idle.into_iter().map(Instance::close)).await });
         // It is retired once.
         drop(self.reserved.set(memory));
     }
 
-    /// Waits for the calls under way. No further ones; the instances go.
+    /// Waits for the calls under way. No further ones; the instances are told, and go.
     pub(crate) async fn drain(&self) {
         let all = u32::try_from(self.shared.spec.limits.instances).unwrap_or(u32::MAX);
         drop(self.running.acquire_many(all).await);
-        self.close();
+        self.running.close();
+        let idle = std::mem::take(&mut *self.idle());
+        // Best effort, as the contract says: how it ends changes nothing.
+        futures_util::future::join_all(idle.into_iter().map(Instance::close)).await;
     }
 
     /// No further calls; the instances go.

@@ -17,9 +17,14 @@
 //! compile     the child process            cache   artefacts, each with a MAC; `trusted`, the only `unsafe`
 //! generation  one implementation with its instances; `Slot`, the one place where another takes over
 //! guest       a store with its instance: limits, imports, output, calls
+//! contract    the exporter interfaces, one adapter each, behind one trait
+//! describe    what a plugin says of itself, and whether its configuration fits; `schema`, `places`: where it does not
+//! payload     a batch as a plugin wants it, made once for all of them
 //! convert     lines to records; answers to outcomes, believed only as far as they make sense
 //! policy      host grammar and address rules: pure
 //! outbound    HTTP for guests: one client per plugin, names and addresses checked
+//! secrets     what a guest uses without having it; `redact`: what no text shows; `denials`: what was refused
+//! state       `key-value`, on disk, within its quota; `metrics`: a plugin's own numbers, bounded
 //! ```
 //!
 //! # Failure cases
@@ -44,12 +49,15 @@
 //!
 //! # Doors
 //!
-//! A second exporter interface is
-//! another kind of `pre` in it and another entry in `world`; secrets go into `outbound`, where requests leave.
+//! Replacing a running plugin is installing another `Generation` in its slot; another exporter interface is another module in `contract`
+//! and another entry in `world`.
 
 mod cache;
 mod compile;
+mod contract;
 mod convert;
+mod denials;
+mod describe;
 mod engine;
 mod exporter;
 #[doc(hidden)]
@@ -60,11 +68,18 @@ mod host;
 mod life;
 mod load;
 mod memory;
+mod metrics;
 mod outbound;
+mod payload;
+mod places;
 mod policy;
+mod redact;
 mod report;
 mod restarts;
+mod schema;
+mod secrets;
 mod spec;
+mod state;
 mod stats;
 mod text;
 mod watch;
@@ -73,6 +88,11 @@ mod world;
 pub use compile::compile_main;
 pub use exporter::WasmExporter;
 pub use host::{Compiler, HostError, HostOptions, PluginHost};
+pub use metrics::PluginMetric;
 pub use outbound::{Resolver, SystemResolver};
-pub use report::{LoadStep, PluginReport, PluginState, PluginStats, RefusedFile};
-pub use spec::{PluginLimits, PluginSpec, SpecError, SpecProblem};
+pub use places::{Places, PluginDiagnostic};
+pub use redact::Hidden;
+pub use report::{LoadStep, PluginEncoding, PluginReport, PluginState, PluginStats, RefusedFile};
+pub use spec::{
+    PluginGrants, PluginHttp, PluginLimits, PluginSecret, PluginSpec, SecretUse, SpecError, SpecProblem, StateQuota,
+};

@@ -32,7 +32,7 @@ use crate::load::{self, LoadError};
 use crate::memory::Reservation;
 use crate::watch::{Stamp, stamp};
 use crate::world::Shape;
-use crate::{LoadStep, RefusedFile};
+use crate::{LoadStep, PluginDiagnostic, RefusedFile};
 
 /// How often idle instances are looked for.
 const IDLE_POLL: Duration = Duration::from_secs(30);
@@ -60,6 +60,8 @@ pub(crate) struct Facts {
     pub(crate) last_error: Option<String>,
     pub(crate) loading: Option<LoadStep>,
     pub(crate) refused: Option<RefusedFile>,
+    /// What the file last tried does not take of its configuration.
+    pub(crate) diagnostics: Vec<PluginDiagnostic>,
     older: Vec<Weak<Generation>>,
 }
 
@@ -110,7 +112,6 @@ impl Life {
         };
         let number = before.as_ref().map_or(1, |running| running.number + 1);
         let generation = load::prepare(&self.host, &self.shared, file, number, |step| self.step(Some(step))).await.map_err(of_file)?;
-        self.shared.outbound.warm_up().await;
         self.take_over(generation, size, before.zip(beside));
         Ok(())
     }
@@ -123,6 +124,7 @@ impl Life {
             let mut facts = self.facts();
             (facts.digest, facts.size, facts.shape) = (Some(digest.clone()), Some(size), Some(generation.shape.clone()));
             (facts.refused, facts.last_error) = (None, None);
+            facts.diagnostics.clear();
             facts.older.retain(|older| older.strong_count() > 0);
             facts.older.extend(before.iter().map(|(older, _)| Arc::downgrade(older)));
         }
@@ -185,7 +187,8 @@ pub(crate) async fn run(life: Arc<Life>) {
                 life.gone();
                 None
             }
-            Err(LoadError { reason, digest, again: passes }) => {
+            Err(LoadError { reason, digest, again: passes, diagnostics }) => {
+                life.facts().diagnostics = diagnostics;
                 life.refuse(reason, digest);
                 passes.then_some(again)
             }

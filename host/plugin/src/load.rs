@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use flagpost_plugin_bindings::PluginPre;
-
 use crate::cache::Digest;
 use crate::compile::MAX_INPUT;
+use crate::contract;
+use crate::describe;
 use crate::generation::Generation;
-use crate::guest::{MAX_REASON, Shared, printable};
+use crate::guest::{CallFailure, MAX_REASON, Shared, printable};
 use crate::host::PluginHost;
+use crate::places::PluginDiagnostic;
 use crate::text::{bytes as readable, cut};
 use crate::watch::stamp;
 use crate::{LoadStep, world};
@@ -22,6 +23,8 @@ pub(crate) struct LoadError {
     pub(crate) digest: Option<Digest>,
     /// The fault is the host's: the same file may load a little later.
     pub(crate) again: bool,
+    /// What is wrong with the configuration, when that is the reason.
+    pub(crate) diagnostics: Vec<PluginDiagnostic>,
 }
 
 /// The file's bytes.
@@ -34,7 +37,13 @@ pub(crate) struct File {
 pub(crate) fn refused(path: &Path, why: impl std::fmt::Display) -> LoadError {
     // Compilers quote names out of the file.
     let why = cut(&printable(why.to_string().as_bytes()), MAX_REASON);
-    LoadError { reason: format!("{}: {why}", path.display()), digest: None, again: false }
+    LoadError { reason: format!("{}: {why}", path.display()), digest: None, again: false, diagnostics: Vec::new() }
+}
+
+/// The plugin does not take its configuration.
+pub(crate) fn refused_configuration(path: &Path, diagnostics: Vec<PluginDiagnostic>) -> LoadError {
+    let why = CallFailure::Configuration { diagnostics: diagnostics.clone() };
+    LoadError { diagnostics, ..refused(path, format_args!("the plugin {why}")) }
 }
 
 /// Reads the file and checks it against its pin.
@@ -97,11 +106,23 @@ pub(crate) async fn prepare(
         }
     };
     let shape = world::recognise(host.engine(), &component).map_err(|why| refused(path, why))?;
-    let pre = host.linker().instantiate_pre(&component).and_then(PluginPre::new).map_err(|why| {
+    let linked = contract::bind(host.linker(), &component, &shape).map_err(|why| {
         refused(path, format_args!("it does not fit this relay: {why:#}; this relay offers WASI 0.2, wasi:http and flagpost:plugin@0.1.0"))
     })?;
     step(LoadStep::Trying);
-    Generation::try_out(number, digest, shape, pre, Arc::clone(shared))
+    // What is wrong with a certificate's file may be right a little later.
+    shared.outbound.warm_up().await.map_err(|why| LoadError { again: true, ..refused(path, why) })?;
+    let description = describe::ask(&*linked, shared)
         .await
-        .map_err(|why| LoadError { again: why.may_pass(), ..refused(path, format_args!("tried out, it {why}")) })
+        .map_err(|why| LoadError { again: why.may_pass(), ..refused(path, format_args!("asked for its description, it {why}")) })?;
+    describe::check_kinds(&description, &shared.spec).map_err(|why| refused(path, why))?;
+    let diagnostics = describe::check_config(&description, shared).await.map_err(|why| refused(path, why))?;
+    if !diagnostics.is_empty() {
+        return Err(refused_configuration(path, diagnostics));
+    }
+    let encoder = host.payloads().register(description.encoding, shared.spec.streams());
+    Generation::try_out(number, digest, (shape, description), linked, encoder, Arc::clone(shared)).await.map_err(|why| match why {
+        CallFailure::Configuration { diagnostics } => refused_configuration(path, diagnostics),
+        why => LoadError { again: why.may_pass(), ..refused(path, format_args!("tried out, it {why}")) },
+    })
 }
