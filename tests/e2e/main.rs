@@ -23,6 +23,8 @@ mod plugins;
 mod poison;
 mod probes;
 mod readers;
+mod reload;
+mod replace;
 mod shutdown;
 mod sqs;
 mod surface;

@@ -3,8 +3,8 @@
 //! `flagpost validate --probe` asks every exporter once. A running relay asks in the background and shows the last answer in
 //! `/health/exporters`:
 //!
-//! * **At start**, once per exporter, after everything else stands: no request, no batch and no start ever waits for a probe. A plugin is asked
-//!   once it is compiled.
+//! * **At start**, once per exporter, and of a reload those that it made: no request, no batch, no start and no reload ever waits for a probe. A
+//!   plugin is asked once it is compiled.
 //! * **Again after a failure**, first after ten seconds, then in doubling pauses of up to five minutes; sooner when something was delivered
 //!   meanwhile, so that an old complaint does not outlive its cause.
 //! * **Again after a success** only while the exporter is in trouble, once a minute: then the answer tells a target that is gone from one
@@ -15,14 +15,14 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use flagpost_delivery::{Delivery, StateKind, TaskSpec, TaskStatus};
+use flagpost_delivery::{Delivery, StateKind, TaskStatus};
 use flagpost_event::{Clock, EventKind};
 use flagpost_exporter::{Exporter, Readiness};
 use flagpost_spool::Identity;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// How long a probe may take. Kinds have limits of their own, of ten seconds at most; this one is for what hangs outside of them.
 pub(crate) const LIMIT: Duration = Duration::from_secs(15);
@@ -61,8 +61,23 @@ pub(crate) async fn ask(exporter: &Arc<dyn Exporter>, limit: Duration) -> Findin
 }
 
 /// The probes of a running relay.
-#[derive(Default)]
-pub(crate) struct Probes(Vec<Watched>);
+pub(crate) struct Probes {
+    /// `None` in tests of the routes alone.
+    surroundings: Option<Surroundings>,
+    watched: Mutex<Vec<Probing>>,
+}
+
+struct Surroundings {
+    delivery: Weak<Delivery>,
+    clock: Arc<dyn Clock>,
+    runtime: Handle,
+}
+
+/// An exporter and the task that asks it, if any does.
+struct Probing {
+    watched: Arc<Watched>,
+    task: Option<AbortOnDropHandle<()>>,
+}
 
 struct Watched {
     identity: Identity,
@@ -79,47 +94,63 @@ pub(crate) struct Last {
     pub(crate) at_millis: u64,
 }
 
-impl std::fmt::Debug for Probes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|watched| &watched.identity)).finish()
+impl Default for Probes {
+    fn default() -> Self {
+        Probes { surroundings: None, watched: Mutex::default() }
     }
 }
 
 impl Probes {
-    /// The probes of these tasks: one for each exporter, however many streams it reads.
-    pub(crate) fn of(specs: &[TaskSpec]) -> Probes {
-        let mut all: Vec<Watched> = Vec::new();
-        for spec in specs {
-            match all.iter_mut().find(|watched| Arc::ptr_eq(&watched.exporter, &spec.exporter)) {
-                Some(known) => known.events.push(spec.stream.kind),
-                None => all.push(Watched {
-                    identity: spec.identity.clone(),
-                    events: vec![spec.stream.kind],
-                    exporter: Arc::clone(&spec.exporter),
-                    last: Mutex::default(),
-                }),
-            }
-        }
-        Probes(all)
+    /// Of exporters of this delivery; none yet.
+    pub(crate) fn new(delivery: &Arc<Delivery>, clock: Arc<dyn Clock>, runtime: Handle) -> Probes {
+        let surroundings = Surroundings { delivery: Arc::downgrade(delivery), clock, runtime };
+        Probes { surroundings: Some(surroundings), watched: Mutex::default() }
     }
 
-    /// What the last probe of a task's exporter found; `None` before the first.
+    /// These exporters there are from now on. One that was there before goes on with what is known of it; a new one is asked, if `on`.
+    pub(crate) fn replace<'a>(&self, on: bool, exporters: impl Iterator<Item = (&'a Identity, &'a [EventKind], &'a Arc<dyn Exporter>)>) {
+        let mut all = lock(&self.watched);
+        let mut before = std::mem::take(&mut *all);
+        for (identity, events, exporter) in exporters {
+            let known = before.iter().position(|known| known.watched.is_for(identity, events, exporter));
+            let mut probing = match known {
+                Some(known) => before.swap_remove(known),
+                None => {
+                    let (identity, events, exporter) = (identity.clone(), events.to_vec(), Arc::clone(exporter));
+                    let watched = Watched { identity, events, exporter, last: Mutex::default() };
+                    Probing { watched: Arc::new(watched), task: None }
+                }
+            };
+            probing.task = if on { probing.task.or_else(|| self.ask_again_and_again(&probing.watched)) } else { None };
+            all.push(probing);
+        }
+    }
+
+    /// Asks nobody any more.
+    pub(crate) fn end(&self) {
+        lock(&self.watched).clear();
+    }
+
+    /// What the last probe of a task's exporter found, and what it did; `None` before the first.
     pub(crate) fn last(&self, task: &TaskStatus) -> Option<(Last, &'static str)> {
-        let watched = self.0.iter().find(|watched| watched.is_of(task))?;
-        Some((lock(&watched.last).clone()?, watched.exporter.tries()))
+        let all = lock(&self.watched);
+        let watched = &all.iter().find(|probing| probing.watched.is_of(task))?.watched;
+        let last = lock(&watched.last).clone()?;
+        Some((last, watched.exporter.tries()))
     }
 
-    /// Asks from now on, in the background, until `ended`.
-    pub(crate) fn start(self: Arc<Self>, delivery: &Arc<Delivery>, clock: &Arc<dyn Clock>, runtime: &Handle, ended: &CancellationToken) {
-        for index in 0..self.0.len() {
-            let (probes, delivery, clock) = (Arc::clone(&self), Arc::downgrade(delivery), Arc::clone(clock));
-            let watching = async move { probes.0[index].watch(&delivery, &*clock).await };
-            runtime.spawn(ended.clone().run_until_cancelled_owned(watching));
-        }
+    fn ask_again_and_again(&self, watched: &Arc<Watched>) -> Option<AbortOnDropHandle<()>> {
+        let Surroundings { delivery, clock, runtime } = self.surroundings.as_ref()?;
+        let (watched, delivery, clock) = (Arc::clone(watched), delivery.clone(), Arc::clone(clock));
+        Some(AbortOnDropHandle::new(runtime.spawn(async move { watched.watch(&delivery, &*clock).await })))
     }
 }
 
 impl Watched {
+    fn is_for(&self, identity: &Identity, events: &[EventKind], exporter: &Arc<dyn Exporter>) -> bool {
+        self.identity == *identity && self.events == events && Arc::ptr_eq(&self.exporter, exporter)
+    }
+
     fn is_of(&self, task: &TaskStatus) -> bool {
         self.identity == *task.identity() && self.events.contains(&task.stream().kind)
     }

@@ -50,7 +50,9 @@ pub(super) fn assemble(root: &Node, base: &Path, sources: &Sources, problems: &m
         max_bytes: buffer.max_bytes,
         plugins_dir: base.join(file.plugins_dir.as_deref().unwrap_or(DEFAULT_PLUGINS_DIR)),
         base: base.to_owned(),
+        env: &sources.env,
         build: &build,
+        otel: uses_otel.then(|| otel_of(&root)),
     };
     let scopes = scopes(&root, &tenants, problems);
     let exporters = exporters::exporters(&scopes, &around, problems);
@@ -71,6 +73,12 @@ pub(super) fn assemble(root: &Node, base: &Path, sources: &Sources, problems: &m
         flag_sets: tenants.into_iter().map(|tenant| tenant.flag_set).collect(),
         exporters,
     }
+}
+
+/// What is said about OpenTelemetry outside of exporters.
+fn otel_of(root: &Node) -> Node {
+    let entries = root.entries().iter().filter(|entry| keys::is_otel(&entry.key)).cloned().collect();
+    Node { place: Place::Nowhere, data: Data::Map(entries) }
 }
 
 /// The tree without what is said about OpenTelemetry, where exporters use that: then nothing is said of it.

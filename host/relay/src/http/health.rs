@@ -11,6 +11,7 @@ use super::metrics::Plugins;
 use super::snapshot::Snapshot;
 use super::{Door, Reply};
 use crate::probe::Probes;
+use crate::reloads::Reloads;
 
 /// What the health routes look at.
 #[derive(Clone, Default)]
@@ -21,6 +22,8 @@ pub(crate) struct Health {
     pub(crate) plugins: Arc<Plugins>,
     /// What exporters' targets last answered to a probe.
     pub(crate) probes: Arc<Probes>,
+    /// How the configuration was last read.
+    pub(crate) reloads: Arc<Reloads>,
 }
 
 /// One task in `/health/exporters`.
@@ -96,7 +99,7 @@ impl Health {
     pub(crate) fn exporters(&self) -> Response<Reply> {
         let statuses = self.delivery.as_ref().map(|delivery| delivery.statuses()).unwrap_or_default();
         let tasks: Vec<Task<'_>> = statuses.iter().map(|status| self.task(status)).collect();
-        match serde_json::to_vec(&serde_json::json!({ "exporters": tasks })) {
+        match serde_json::to_vec(&serde_json::json!({ "exporters": tasks, "configuration": self.reloads.now() })) {
             Ok(mut body) => {
                 body.push(b'\n');
                 Reply::json(StatusCode::OK, body)
@@ -108,7 +111,8 @@ impl Health {
     fn task<'a>(&self, status: &'a Arc<TaskStatus>) -> Task<'a> {
         let StreamName { flag_set, kind } = status.stream();
         let state = status.state();
-        let plugin = self.plugins.iter().find(|plugin| plugin.identity == *status.identity() && plugin.events.contains(kind));
+        let plugins = self.plugins.now();
+        let plugin = plugins.iter().find(|plugin| plugin.identity == *status.identity() && plugin.events.contains(kind));
         let plugin = plugin.map(|plugin| plugin.exporter.report());
         // Where the task itself has nothing to say, its plugin may.
         let reason = state.reason.or_else(|| match state.kind {
