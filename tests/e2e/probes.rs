@@ -94,5 +94,13 @@ async fn a_relay_shows_what_the_last_probe_found_and_asks_again() {
     let found = probe("down", true).await;
     assert!(found["message"].is_null(), "{found}");
     drop(listener);
+    // A reload: what is new is asked, what stays keeps its answer.
+    let before = probe("up", true).await;
+    let mut setup = setup;
+    let later = "\n  - { kind: file, name: later, outputDir: later }";
+    setup.set_exporters(&(exporters + later));
+    until("the new exporter is there", async || relay.get("/health/exporters").await.1.contains("\"later\"").then_some(())).await;
+    assert!(probe("later", true).await["tried"].as_str().is_some_and(|text| text.contains("made a file")));
+    assert_eq!(probe("up", true).await, before);
     relay.kill();
 }

@@ -61,6 +61,7 @@ pub(crate) async fn ask(exporter: &Arc<dyn Exporter>, limit: Duration) -> Findin
 }
 
 /// The probes of a running relay.
+#[derive(Default)]
 pub(crate) struct Probes {
     /// `None` in tests of the routes alone.
     surroundings: Option<Surroundings>,
@@ -92,12 +93,6 @@ pub(crate) struct Last {
     pub(crate) finding: Finding,
     /// When it came, in Unix milliseconds.
     pub(crate) at_millis: u64,
-}
-
-impl Default for Probes {
-    fn default() -> Self {
-        Probes { surroundings: None, watched: Mutex::default() }
-    }
 }
 
 impl Probes {

@@ -86,8 +86,11 @@ async fn beginning(mut answer: reqwest::Response) -> Result<Vec<u8>, reqwest::Er
     Ok(body)
 }
 
+/// What a success says besides.
+type Said = Option<ExportTracePartialSuccess>;
+
 /// What a success says; `None`: it is no answer of an OTLP server.
-fn partial_success(kind: &str, body: &[u8]) -> Option<Option<ExportTracePartialSuccess>> {
+fn partial_success(kind: &str, body: &[u8]) -> Option<Said> {
     if kind.starts_with(PROTOBUF) || body.is_empty() {
         return ExportTraceServiceResponse::decode(body).ok().map(|answer| answer.partial_success);
     }
@@ -134,7 +137,7 @@ mod tests {
     #[test]
     fn what_a_success_says_is_read_in_both_forms_and_a_stranger_is_recognised() {
         let protobuf = ExportTraceServiceResponse { partial_success: partial(3, "too old") }.encode_to_vec();
-        let table: [(&str, &[u8], Option<Option<ExportTracePartialSuccess>>); 9] = [
+        let table: [(&str, &[u8], Option<Said>); 9] = [
             ("", b"", Some(None)),
             (PROTOBUF, b"", Some(None)),
             (PROTOBUF, &protobuf, Some(partial(3, "too old"))),

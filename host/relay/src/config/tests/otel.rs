@@ -74,3 +74,17 @@ fn a_misspelt_key_of_otel_is_told_where_it_would_have_counted() {
     let said = said(&with(file, &[]));
     assert!(said.len() == 1 && said[0].contains("otel.exporter.otlp.protocl") && said[0].contains("did you mean `protocol`?"), "{said:?}");
 }
+
+#[test]
+fn an_exporter_is_another_one_when_what_it_has_in_common_with_others_changes() {
+    let exporters = |endpoint: &str| {
+        let text = format!(
+            "evaluation: none\notel: {{ exporter: {{ otlp: {{ endpoint: '{endpoint}' }} }} }}\nexporters: [{{ kind: opentelemetry }}, {{ kind: log }}]\n"
+        );
+        with(&text, &[]).unwrap().config.exporters
+    };
+    let (before, same, changed) = (exporters("http://c:1"), exporters("http://c:1"), exporters("http://c:2"));
+    assert!(before[0].does_the_same(&same[0]) && before[1].does_the_same(&same[1]));
+    assert!(!before[0].does_the_same(&changed[0]), "a reload replaces it");
+    assert!(before[1].does_the_same(&changed[1]), "and leaves the others alone");
+}
