@@ -13,7 +13,7 @@
 //! * **Anything unclear** (a timeout while committing, a dropped future, a fatal error) ends the session: the next attempt begins with
 //!   fencing and reading the marker.
 //! * **Refused events** are left out. What the producer itself refuses (its own limit) never was in the transaction. A refusal of a broker's spoils
-//!   it: it is ended and begun again at once, in smaller groups until the guilty message is alone, then without that one. The rest is
+//!   it: another session begins at once, in smaller groups until the guilty message is alone, then without that one. The rest is
 //!   committed, and the marker names the events that were left out, so that the batch has the same outcome after a crash. (When they are
 //!   too many to be named there, or time runs out, nothing is committed, and delivery brings the rest as another batch.)
 //!
@@ -58,8 +58,35 @@ pub(super) struct Session {
     producer: Producer,
     group: ConsumerGroupMetadata,
     marker: Marker,
-    /// The most bytes that are sent at once: less after the brokers refused more.
+    pace: Pace,
+}
+
+/// How much is sent at once.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// At most so many bytes: less after the brokers refused more.
     bytes: usize,
+    /// Batches that were committed since something was refused, or since there were more bytes.
+    calm: u32,
+}
+
+/// After so many batches more is tried: somebody may have raised the topic's limit. Each trial that fails costs a session.
+const CALM: u32 = 100;
+
+impl Pace {
+    const UNKNOWN: Pace = Pace { bytes: usize::MAX, calm: 0 };
+
+    /// So much together was too much.
+    fn refused(bytes: usize) -> Pace {
+        Pace { bytes, calm: 0 }
+    }
+
+    fn committed(self) -> Pace {
+        match self.calm + 1 {
+            CALM.. => Pace { bytes: self.bytes.saturating_mul(2), calm: 0 },
+            calm => Pace { calm, ..self },
+        }
+    }
 }
 
 impl std::fmt::Debug for Session {
@@ -126,12 +153,9 @@ fn digest(batch: &EventBatch) -> String {
 /// Delivers the batch, unless it was delivered. A future that is dropped leaves no session: the next attempt makes one.
 pub(super) async fn export(connector: &Connector, slot: &Mutex<Option<Session>>, id: &str, batch: &EventBatch) -> Result<(), ExportError> {
     let mut slot = slot.lock().await;
-    let mut session = match slot.take() {
+    let session = match slot.take() {
         Some(session) => session,
-        None => {
-            let id = id.to_owned();
-            blocking(connector, move |connector| open(connector, &id)).await?
-        }
+        None => reopen(connector, id, Pace::UNKNOWN).await?,
     };
     let digest = {
         let batch = batch.clone();
@@ -146,6 +170,8 @@ pub(super) async fn export(connector: &Connector, slot: &Mutex<Option<Session>>,
         return Tally { delivered: batch.len() - rejected.len().min(batch.len()), rejected, ..Tally::default() }.outcome();
     }
     let deadline = Instant::now() + connector.config.timeout;
+    let mut pace = session.pace;
+    let mut session = Some(session);
     // What brokers refused in this call.
     let mut guilty: Vec<RejectedEvent> = Vec::new();
     loop {
@@ -154,15 +180,20 @@ pub(super) async fn export(connector: &Connector, slot: &Mutex<Option<Session>>,
         messages.retain(|message| guilty.iter().all(|event| event.index != message.index));
         guilty.iter().for_each(|event| tally.reject(event.index, event.reason.clone()));
         if messages.is_empty() {
-            *slot = Some(session);
+            *slot = session;
             return undone(tally, batch.len());
         }
-        session.producer.begin_transaction().map_err(|error| connector.failed(&error))?;
-        let spoilt = produce::send_transaction(connector, &session.producer, &messages, session.bytes, deadline, &mut tally).await;
+        let current = match session.take() {
+            Some(session) => session,
+            None => reopen(connector, id, pace).await?,
+        };
+        current.producer.begin_transaction().map_err(|error| connector.failed(&error))?;
+        let spoilt = produce::send_transaction(connector, &current.producer, &messages, pace.bytes, deadline, &mut tally).await;
         if let Some(spoilt) = spoilt {
-            session = blocking(connector, move |connector| abort(connector, session)).await?;
+            // Its session is spoilt, too: after a refusal the library changes the producer's epoch when it gets round to it, and that
+            // can purge what the next transaction has sent. The next session ends this one's transaction.
             match spoilt {
-                Spoilt::Together(bytes) => session.bytes = bytes,
+                Spoilt::Together(bytes) => pace = Pace::refused(bytes),
                 Spoilt::Alone(event) => guilty.push(event),
             }
             continue;
@@ -170,14 +201,14 @@ pub(super) async fn export(connector: &Connector, slot: &Mutex<Option<Session>>,
         let mut refused: Vec<u32> = tally.rejected.iter().map(|event| event.index).collect();
         refused.sort_unstable();
         let events = i64::try_from(tally.delivered).unwrap_or(i64::MAX);
-        let marker = Marker { events: session.marker.events.saturating_add(events), digest: digest.clone(), refused };
+        let marker = Marker { events: current.marker.events.saturating_add(events), digest: digest.clone(), refused };
         if tally.retry.is_empty() && tally.delivered > 0 && marker.text().len() <= MOST_MARKED {
-            *slot = Some(blocking(connector, move |connector| commit(connector, session, marker)).await?);
+            *slot = Some(blocking(connector, move |connector| commit(connector, current, marker)).await?);
             return tally.outcome();
         }
         // A session that is not put back is fenced by the next one.
         if !tally.spent() {
-            match blocking(connector, move |connector| abort(connector, session)).await {
+            match blocking(connector, move |connector| abort(connector, current)).await {
                 Ok(session) => *slot = Some(session),
                 Err(error) => tracing::debug!(%error, "a transaction could not be ended; the next session ends it"),
             }
@@ -195,6 +226,13 @@ fn undone(tally: Tally, events: usize) -> Result<(), ExportError> {
     let guilty: HashSet<u32> = tally.rejected.iter().map(|event| event.index).collect();
     let retry = (0..u32::try_from(events).unwrap_or(u32::MAX)).filter(|index| !guilty.contains(index)).collect();
     Tally { retry, rejected: tally.rejected, ..Tally::default() }.outcome()
+}
+
+/// A session that goes on at that pace.
+async fn reopen(connector: &Connector, id: &str, pace: Pace) -> Result<Session, ExportError> {
+    let id = id.to_owned();
+    let session = blocking(connector, move |connector| open(connector, &id)).await?;
+    Ok(Session { pace, ..session })
 }
 
 /// Fences the predecessor, then reads the marker. Blocks.
@@ -216,7 +254,7 @@ fn open(connector: &Connector, id: &str) -> Result<Session, ExportError> {
         _ => Marker::default(),
     };
     let group = consumer.group_metadata().ok_or_else(|| ExportError::retryable("librdkafka gives no group"))?;
-    Ok(Session { producer, group, marker, bytes: usize::MAX })
+    Ok(Session { producer, group, marker, pace: Pace::UNKNOWN })
 }
 
 /// Commits messages and marker together. Blocks. After any failure the session is gone: whether it was committed is read from the marker.
@@ -232,7 +270,7 @@ fn commit(connector: &Connector, mut session: Session, marker: Marker) -> Result
     session.producer.send_offsets_to_transaction(&offsets, &session.group, timeout).map_err(failed)?;
     session.producer.commit_transaction(timeout).map_err(failed)?;
     session.marker = marker;
-    session.bytes = session.bytes.saturating_mul(2);
+    session.pace = session.pace.committed();
     Ok(session)
 }
 
@@ -295,6 +333,17 @@ mod tests {
         }
         assert_eq!(Marker::read(7, "ab12"), Marker { events: 7, digest: "ab12".to_owned(), refused: vec![] });
         assert_eq!(Marker::read(0, ""), Marker::default());
+    }
+
+    #[test]
+    fn after_a_refusal_less_is_sent_at_once_and_more_again_only_after_many_batches() {
+        let mut pace = Pace::refused(100);
+        for _ in 1..CALM {
+            pace = pace.committed();
+            assert_eq!(pace.bytes, 100);
+        }
+        assert_eq!(pace.committed().bytes, 200);
+        assert_eq!((0..1_000).fold(Pace::UNKNOWN, |pace, _| pace.committed()).bytes, usize::MAX);
     }
 
     #[test]
