@@ -21,6 +21,8 @@ mod pass_through;
 mod plugins;
 mod poison;
 mod readers;
+mod reload;
+mod replace;
 mod shutdown;
 mod sqs;
 mod surface;
