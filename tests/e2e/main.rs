@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod aws;
 mod batches;
 mod bookkeeping;
 mod clients;
@@ -13,6 +14,7 @@ mod identity;
 mod intake;
 mod kafka;
 mod kill;
+mod kinesis;
 mod logging;
 mod neighbours;
 mod pass_through;
@@ -22,6 +24,7 @@ mod readers;
 mod reload;
 mod replace;
 mod shutdown;
+mod sqs;
 mod surface;
 mod tenants;
 mod tls;

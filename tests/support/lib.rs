@@ -8,6 +8,7 @@
 mod build;
 mod evaluation;
 mod events;
+mod faults;
 mod files;
 mod flow;
 mod guests;
@@ -23,6 +24,7 @@ mod upstream;
 pub use build::{example_plugin, program_path, versioned_plugin};
 pub use evaluation::{Asked, Evaluation, Flags};
 pub use events::{body, event, event_number, events, poison};
+pub use faults::{Faults, Gate, Rule, Seen};
 pub use files::{assert_lines, json_files, lines_in};
 pub use flow::Flow;
 pub use guests::{Guest, guest};

@@ -118,8 +118,6 @@ fn kinds_that_are_not_served_yet_are_named_once_their_keys_are_right() {
         "kind: s3, bucket: b, path: p, format: parquet",
         "kind: googleStorage, bucket: b",
         "kind: azureBlobStorage, container: c, accountName: a, accountKey: k",
-        "kind: kinesis, streamName: s",
-        "kind: sqs, queueUrl: 'https://q'",
         "kind: pubsub, projectID: p, topic: t",
         "kind: bigquery, projectID: p, datasetID: d, autoMigrate: 'true'",
         "kind: opentelemetry",
@@ -128,7 +126,7 @@ fn kinds_that_are_not_served_yet_are_named_once_their_keys_are_right() {
         let kind = keys.split([' ', ',']).nth(1).unwrap();
         let said = said(&with(&format!("exporters: [{{ {keys} }}]\n"), &[]));
         let expected = format!(
-            "1: exporters[0].kind: kind \"{kind}\" is not served yet; kinds that are served: `file`, `log`, `webhook`, `kafka`, `wasm`"
+            "1: exporters[0].kind: kind \"{kind}\" is not served yet; kinds that are served: `file`, `log`, `webhook`, `kafka`, `kinesis`, `sqs`, `wasm`"
         );
         assert_eq!(said, [expected]);
     }
