@@ -8,6 +8,8 @@ mod file;
 mod format;
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(feature = "google")]
+mod google;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod kind;
