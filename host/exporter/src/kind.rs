@@ -11,6 +11,8 @@ use flagpost_settings::{Node, Place, Problems, decode, fields, schema};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
+#[cfg(feature = "bigquery")]
+use crate::bigquery;
 #[cfg(feature = "kafka")]
 use crate::kafka;
 use crate::{ConfigError, ConfigProblem, Exporter, LineSink, file, later, log, webhook};
@@ -140,6 +142,9 @@ pub fn kinds() -> &'static [KindInfo] {
         KindInfo::of::<later::Kinesis>(),
         KindInfo::of::<later::Sqs>(),
         KindInfo::of::<later::PubSub>(),
+        #[cfg(feature = "bigquery")]
+        KindInfo::of::<bigquery::Keys>(),
+        #[cfg(not(feature = "bigquery"))]
         KindInfo::of::<later::BigQuery>(),
         KindInfo::of::<later::OpenTelemetry>(),
     ];

@@ -19,8 +19,6 @@ use crate::format::{DEFAULT_CSV_TEMPLATE, DEFAULT_FORMAT, DEFAULT_PARQUET_CODEC}
 use crate::kind::Kind;
 use crate::{BuildContext, Exporter, Secret, kinds};
 
-/// Upstream's default table, for tracking events, too.
-const DEFAULT_TABLE: &str = "feature_flag_evaluations";
 /// Upstream's default name of the tracer.
 const DEFAULT_TRACER: &str = "go-feature-flag";
 
@@ -201,8 +199,9 @@ kind!(PubSub "pubsub" ["projectID", "topic"], |keys, problems| {
     }
 });
 
-/// Rows of a Google BigQuery table.
-#[derive(Debug, Deserialize, JsonSchema)]
+/// Rows of a Google BigQuery table. This program was built without it (cargo feature `bigquery`).
+#[cfg(not(feature = "bigquery"))]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct BigQuery {
     /// Mandatory. The project's id.
@@ -211,25 +210,14 @@ pub(crate) struct BigQuery {
     /// Mandatory. The dataset's id.
     #[serde(rename = "datasetID")]
     dataset_id: String,
-    /// The table, for tracking events, too.
+    /// The table.
     table_name: String,
-    /// Credentials as JSON text; without them, the application default ones.
+    /// Credentials as JSON text.
     google_credentials: Option<Secret>,
     /// Makes the dataset and the table when they are missing.
     auto_migrate: bool,
 }
-
-impl Default for BigQuery {
-    fn default() -> Self {
-        BigQuery {
-            project_id: String::new(),
-            dataset_id: String::new(),
-            table_name: DEFAULT_TABLE.to_owned(),
-            google_credentials: None,
-            auto_migrate: false,
-        }
-    }
-}
+#[cfg(not(feature = "bigquery"))]
 kind!(BigQuery "bigquery" ["projectID", "datasetID", "tableName"], |keys, problems| {
     if keys.project_id.is_empty() || keys.dataset_id.is_empty() {
         let missing = if keys.project_id.is_empty() { "projectID" } else { "datasetID" };

@@ -18,5 +18,5 @@ mod policy;
 pub(crate) use access::{Access, AccessKeys};
 pub(crate) use credentials::Source;
 pub(crate) use lazy::Lazy;
-pub(crate) use outcome::{Advice, Meaning, Verdict, judge, probe_error};
+pub(crate) use outcome::{Advice, Meaning, Verdict, judge, of_http, probe_error};
 pub(crate) use policy::{attempts, backoff, within};

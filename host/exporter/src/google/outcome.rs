@@ -157,7 +157,8 @@ fn of_code(code: Code) -> Meaning {
     CODES.iter().find(|(_, codes)| codes.contains(&code)).map_or(Passing, |(meaning, _)| *meaning)
 }
 
-fn of_http(code: u16) -> Meaning {
+/// What an HTTP code means, for calls that are made without the library.
+pub(crate) fn of_http(code: u16) -> Meaning {
     let known = STATUSES.iter().find(|(_, codes)| codes.contains(&code)).map(|(meaning, _)| *meaning);
     known.unwrap_or(if code >= 500 { Passing } else { Alarm(Service) })
 }
