@@ -13,6 +13,8 @@ use serde::de::DeserializeOwned;
 
 #[cfg(feature = "kafka")]
 use crate::kafka;
+#[cfg(feature = "pubsub")]
+use crate::pubsub;
 use crate::{ConfigError, ConfigProblem, Exporter, LineSink, file, later, log, webhook};
 
 /// Builds an exporter from its own keys.
@@ -139,6 +141,9 @@ pub fn kinds() -> &'static [KindInfo] {
         KindInfo::of::<later::Kafka>(),
         KindInfo::of::<later::Kinesis>(),
         KindInfo::of::<later::Sqs>(),
+        #[cfg(feature = "pubsub")]
+        KindInfo::of::<pubsub::Keys>(),
+        #[cfg(not(feature = "pubsub"))]
         KindInfo::of::<later::PubSub>(),
         KindInfo::of::<later::BigQuery>(),
         KindInfo::of::<later::OpenTelemetry>(),

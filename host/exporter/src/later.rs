@@ -183,7 +183,8 @@ kind!(Sqs "sqs" ["queueUrl"], |keys, problems| {
     require(problems, "sqs", "queueUrl", &keys.queue_url, "https://sqs.eu-west-1.amazonaws.com/123456789012/my-queue");
 });
 
-/// One message per event on a Google Cloud Pub/Sub topic. Credentials are the application default ones.
+/// One message per event on a Google Cloud Pub/Sub topic. This program was built without it (cargo feature `pubsub`).
+#[cfg(not(feature = "pubsub"))]
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct PubSub {
@@ -193,6 +194,7 @@ pub(crate) struct PubSub {
     /// Mandatory. The topic's id, or `projects/P/topics/T`.
     topic: String,
 }
+#[cfg(not(feature = "pubsub"))]
 kind!(PubSub "pubsub" ["projectID", "topic"], |keys, problems| {
     if keys.project_id.is_empty() || keys.topic.is_empty() {
         let missing = if keys.project_id.is_empty() { "projectID" } else { "topic" };

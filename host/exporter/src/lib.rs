@@ -16,6 +16,8 @@ mod kind;
 mod later;
 mod log;
 mod outcome;
+#[cfg(feature = "pubsub")]
+mod pubsub;
 mod sink;
 mod template;
 mod webhook;
