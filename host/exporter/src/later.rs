@@ -14,9 +14,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::config::{invalid, require};
-use crate::file::DEFAULT_FILENAME;
 use crate::format::{DEFAULT_CSV_TEMPLATE, DEFAULT_FORMAT, DEFAULT_PARQUET_CODEC};
 use crate::kind::Kind;
+use crate::name::DEFAULT_FILENAME;
 use crate::{BuildContext, Exporter, Secret, kinds};
 
 /// Upstream's default table, for tracking events, too.

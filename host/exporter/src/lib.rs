@@ -13,6 +13,8 @@ mod kafka;
 mod kind;
 mod later;
 mod log;
+mod name;
+mod objects;
 mod outcome;
 mod sink;
 mod template;
