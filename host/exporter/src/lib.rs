@@ -3,6 +3,8 @@
 //! An exporter sends one batch and says what became of it. Waiting, retrying, dead letters and cursors belong to delivery; an exporter
 //! never touches the spool or HTTP routes of the relay.
 
+#[cfg(feature = "aws")]
+mod aws;
 mod config;
 mod file;
 mod format;
