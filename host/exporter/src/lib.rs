@@ -5,6 +5,8 @@
 
 #[cfg(feature = "aws")]
 mod aws;
+#[cfg(feature = "azure")]
+mod azure;
 mod config;
 mod file;
 mod format;
@@ -18,6 +20,8 @@ mod log;
 mod name;
 mod objects;
 mod outcome;
+#[cfg(feature = "s3")]
+mod s3;
 mod sink;
 mod template;
 mod webhook;

@@ -105,7 +105,8 @@ impl Connector {
             .operation_timeout(self.patience.operation)
             .build();
         let retries = RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(PAUSE).with_max_backoff(PAUSE);
-        let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone()).timeout_config(timeouts).retry_config(retries);
+        let loader =
+            aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone()).timeout_config(timeouts).retry_config(retries);
         match &self.place.region {
             Some(region) => loader.region(Region::new(region.clone())),
             None => loader,

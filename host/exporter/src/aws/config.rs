@@ -133,9 +133,13 @@ mod tests {
     #[test]
     fn keys_that_cannot_work_are_told_at_start() {
         let (place, problems) = check("http://127.0.0.1:9000/", "eu-west-1", AssumeRole::default());
-        assert_eq!((place.endpoint.as_deref(), place.region.as_deref(), place.role), (Some("http://127.0.0.1:9000"), Some("eu-west-1"), None));
+        assert_eq!(
+            (place.endpoint.as_deref(), place.region.as_deref(), place.role),
+            (Some("http://127.0.0.1:9000"), Some("eu-west-1"), None)
+        );
         assert_eq!(problems, Vec::<String>::new());
-        let role = |arn: &str, session: &str| AssumeRole { arn: arn.to_owned(), external_id: "x".to_owned(), session_name: session.to_owned() };
+        let role =
+            |arn: &str, session: &str| AssumeRole { arn: arn.to_owned(), external_id: "x".to_owned(), session_name: session.to_owned() };
         let good = "arn:aws:iam::123456789012:role/a/b";
         assert_eq!(check("", "", role(good, "me")).0.role.unwrap().external_id.as_deref(), Some("x"));
         for (endpoint, region, role, expected) in [

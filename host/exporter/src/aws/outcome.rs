@@ -310,7 +310,12 @@ impl Tally {
             Some(trouble) if self.delivered == 0 && self.rejected.is_empty() => Err(trouble.into()),
             trouble => {
                 if let Some(trouble) = trouble {
-                    tracing::warn!(again = self.retry.len(), delivered = self.delivered, reason = trouble.told(), "a part was not delivered");
+                    tracing::warn!(
+                        again = self.retry.len(),
+                        delivered = self.delivered,
+                        reason = trouble.told(),
+                        "a part was not delivered"
+                    );
                 }
                 Err(ExportError::Partial { retry: self.retry, rejected: self.rejected, after })
             }

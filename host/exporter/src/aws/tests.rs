@@ -76,7 +76,10 @@ fn answers_mean_what_their_code_or_else_their_status_says() {
     for (code, status, message, expected) in cases {
         let found = failure(code, message, answer(status, &[], ""));
         assert!(advice(found.meaning).starts_with(expected), "{code:?} {status}: {found:?}");
-        assert!(found.reason.starts_with(&format!("queue `q`: HTTP {status}")) && found.reason.contains(code.unwrap_or_default()), "{found:?}");
+        assert!(
+            found.reason.starts_with(&format!("queue `q`: HTTP {status}")) && found.reason.contains(code.unwrap_or_default()),
+            "{found:?}"
+        );
     }
 }
 
@@ -115,7 +118,10 @@ fn every_common_code_has_one_meaning() {
         let found = meaning(Some(code), Some(400), "", &[]);
         // What a kind says of a code wins.
         assert_ne!(found, Refused, "{code}");
-        assert_eq!(meaning(Some(code), Some(400), "", &[(Refused, &["Throttling", "AccessDenied", "ExpiredToken"])]) == Refused, codes[..3].contains(&code));
+        assert_eq!(
+            meaning(Some(code), Some(400), "", &[(Refused, &["Throttling", "AccessDenied", "ExpiredToken"])]) == Refused,
+            codes[..3].contains(&code)
+        );
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use flagpost_event::{BatchId, EventBatch, ObjectPlan};
+use flagpost_event::{BatchId, EventBatch, EventKind, ObjectPlan, StreamName};
 
 use crate::format::outcome;
 use crate::{ExportError, Exporter, PlanFacts, ProbeError};
@@ -65,7 +65,12 @@ impl<S: ObjectStore> Exporter for ObjectExporter<S> {
     }
 
     async fn probe(&self) -> Result<(), ProbeError> {
-        self.store.probe().await
+        // A name where the exporter's own will be: rights may end at a path.
+        let (batch, stream) = (BatchId::new("probe"), StreamName::new("probe", EventKind::Feature));
+        let facts = PlanFacts { batch: &batch, stream: &stream, timestamp: self.config.clock.unix_seconds() };
+        let name = self.config.names.render(&facts).map_err(|error| ProbeError { reason: error.to_string() })?;
+        let object = Object { name: format!("{name}.probe"), owner: owner(&batch, &self.config.exporter) };
+        self.store.probe(&object).await
     }
 }
 

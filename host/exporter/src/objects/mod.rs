@@ -91,6 +91,6 @@ pub(crate) trait ObjectStore: fmt::Debug + Send + Sync + 'static {
         let _ = name;
     }
 
-    /// Checks credentials, permission and bucket without writing an object.
-    async fn probe(&self) -> Result<(), ProbeError>;
+    /// Checks credentials, the right to write to such a name, and the bucket, without writing an object.
+    async fn probe(&self, object: &Object) -> Result<(), ProbeError>;
 }

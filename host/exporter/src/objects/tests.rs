@@ -121,7 +121,7 @@ impl ObjectStore for Memory {
         self.call("sweep").await.ok();
     }
 
-    async fn probe(&self) -> Result<(), ProbeError> {
+    async fn probe(&self, _: &Object) -> Result<(), ProbeError> {
         Ok(())
     }
 }

@@ -43,7 +43,8 @@ pub(super) fn exists(code: Option<&str>, status: Option<u16>) -> bool {
 
 /// Objects are opaque to the store: what it refuses, except for its size, is never an event's fault.
 pub(super) fn judged(failure: Failure, status: Option<u16>, code: Option<&str>) -> Failure {
-    let large = status == Some(413) || CODES.iter().any(|(meaning, codes)| *meaning == Refused && code.is_some_and(|code| codes.contains(&code)));
+    let large =
+        status == Some(413) || CODES.iter().any(|(meaning, codes)| *meaning == Refused && code.is_some_and(|code| codes.contains(&code)));
     match failure.meaning {
         Refused if !large => Failure { meaning: Alarm("check this exporter's keys, and what the store allows"), ..failure },
         _ => failure,
@@ -92,7 +93,13 @@ mod tests {
             (404, "NoSuchUpload", "", "retry", ""),
             (400, "BadDigest", "", "retry", ""),
             // Credentials.
-            (403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.", "alarm", "check the credentials"),
+            (
+                403,
+                "InvalidAccessKeyId",
+                "The AWS Access Key Id you provided does not exist in our records.",
+                "alarm",
+                "check the credentials",
+            ),
             (403, "SignatureDoesNotMatch", "", "alarm", "check the credentials"),
             (403, "AccessDenied", "Access Denied", "alarm", "the right to do this"),
             (400, "ExpiredToken", "The provided token has expired.", "alarm", "have expired"),

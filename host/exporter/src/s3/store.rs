@@ -68,7 +68,10 @@ impl S3Store {
     }
 
     async fn client(&self) -> Result<Client, ExportError> {
-        self.client.get().await.map_err(|failure| ExportError::from(Failure { reason: format!("{}: {}", self.what, failure.reason), ..failure }))
+        self.client
+            .get()
+            .await
+            .map_err(|failure| ExportError::from(Failure { reason: format!("{}: {}", self.what, failure.reason), ..failure }))
     }
 
     /// A failed call. What somebody has to do something about makes the next call start with another client.
@@ -191,9 +194,8 @@ impl ObjectStore for S3Store {
     }
 
     /// Begins an upload and gives it up: that needs the right to write, and writes nothing.
-    async fn probe(&self) -> Result<(), ProbeError> {
-        let object = Object { name: ".flagpost-probe".to_owned(), owner: "probe".to_owned() };
-        let upload = self.begin(&object).await.map_err(|error| ProbeError { reason: error.to_string() })?;
+    async fn probe(&self, object: &Object) -> Result<(), ProbeError> {
+        let upload = self.begin(object).await.map_err(|error| ProbeError { reason: error.to_string() })?;
         self.abort(upload).await;
         Ok(())
     }

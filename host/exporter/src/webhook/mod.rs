@@ -16,7 +16,7 @@ use crate::{DEFAULT_TIMEOUT, ExportError, Exporter, ProbeError};
 use client::Client;
 pub(crate) use config::Keys;
 use config::WebhookConfig;
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "aws", feature = "azure"))]
 pub(crate) use outcome::{one_line, retry_after};
 
 /// Larger bodies are put together and signed where it may take its time.
