@@ -8,6 +8,7 @@
 mod build;
 mod evaluation;
 mod events;
+mod faults;
 mod files;
 mod guests;
 mod metrics;
@@ -22,6 +23,7 @@ mod upstream;
 pub use build::{example_plugin, program_path};
 pub use evaluation::{Asked, Evaluation, Flags};
 pub use events::{body, event, event_number, events, poison};
+pub use faults::{Faults, Gate, Rule, Seen};
 pub use files::{assert_lines, json_files, lines_in};
 pub use guests::{Guest, guest};
 pub use metrics::{Counts, Metrics};

@@ -30,7 +30,7 @@ pub struct Finished {
 
 /// Runs the program with arguments to its end.
 pub fn flagpost(setup: &Setup, arguments: &[&str]) -> Finished {
-    let output = Command::new(program_path()).current_dir(setup.directory()).args(arguments).output().unwrap();
+    let output = Command::new(program_path()).current_dir(setup.directory()).envs(setup.environment()).args(arguments).output().unwrap();
     let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     Finished { status: output.status, text }
 }
@@ -68,7 +68,7 @@ impl Program {
 
     fn spawn_with(setup: &Setup, stdout: Stdio, stderr: Stdio) -> Program {
         let mut command = Command::new(program_path());
-        command.current_dir(setup.directory()).arg("--config").arg(setup.config());
+        command.current_dir(setup.directory()).envs(setup.environment()).arg("--config").arg(setup.config());
         let child = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn().unwrap();
         Program { child, client: Client::new(setup.port), log: setup.path("relay.log"), _directory: setup.hold() }
     }

@@ -17,6 +17,7 @@ pub struct Setup {
     server: String,
     head: String,
     exporters: String,
+    environment: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -24,7 +25,14 @@ impl Setup {
     pub fn new() -> Setup {
         let directory = Arc::new(tempfile::tempdir().unwrap());
         fs::create_dir(directory.path().join("plugins")).unwrap();
-        let setup = Setup { directory, port: free_port(), server: String::new(), head: String::new(), exporters: String::new() };
+        let setup = Setup {
+            directory,
+            port: free_port(),
+            server: String::new(),
+            head: String::new(),
+            exporters: String::new(),
+            environment: Vec::new(),
+        };
         setup.with_head("evaluation: none\n")
     }
 
@@ -49,6 +57,18 @@ impl Setup {
     pub fn with_exporters(mut self, exporters: &str) -> Setup {
         self.set_exporters(exporters);
         self
+    }
+
+    /// Sets variables in the program's environment from its next start on.
+    #[must_use]
+    pub fn with_environment<'a>(mut self, variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Setup {
+        self.environment.extend(variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
+        self
+    }
+
+    /// What the program's environment has beside the tests' own.
+    pub(crate) fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Changes the exporters before the next start.

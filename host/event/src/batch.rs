@@ -1,6 +1,7 @@
 //! What an exporter is given: an identified set of events of one stream, as canonical JSON lines.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -51,6 +52,7 @@ pub struct EventBatch {
     bytes: usize,
     lines: Arc<[Bytes]>,
     object: Option<ObjectPlan>,
+    numbers: Arc<[Range<u64>]>,
 }
 
 impl EventBatch {
@@ -60,13 +62,21 @@ impl EventBatch {
         let len = lines.iter().map(|chunk| memchr::memchr_iter(b'\n', chunk).count()).sum();
         let bytes = lines.iter().map(Bytes::len).sum();
         debug_assert!(lines.iter().all(|chunk| chunk.last().is_none_or(|&byte| byte == b'\n')), "chunks hold whole lines");
-        EventBatch { id, stream, attempt, len, bytes, lines, object: None }
+        EventBatch { id, stream, attempt, len, bytes, lines, object: None, numbers: Arc::default() }
     }
 
     /// The same batch with its planned object.
     #[must_use]
     pub fn with_object(mut self, object: Option<ObjectPlan>) -> Self {
         self.object = object;
+        self
+    }
+
+    /// The same batch with its events' numbers: sorted ranges that hold as many numbers as there are events.
+    #[must_use]
+    pub fn with_numbers(mut self, numbers: impl Into<Arc<[Range<u64>]>>) -> Self {
+        self.numbers = numbers.into();
+        debug_assert_eq!(self.numbers().count(), self.len, "each event has a number");
         self
     }
 
@@ -123,6 +133,23 @@ impl EventBatch {
         })
     }
 
+    /// Each event's number in its stream: it never changes and no other event of the stream has it, whatever batch the event is in. Empty
+    /// when nobody numbered them; delivery does.
+    pub fn numbers(&self) -> impl Iterator<Item = u64> + '_ {
+        self.numbers.iter().cloned().flatten()
+    }
+
+    /// An id for each event, the same in every batch and every attempt that holds it: `<store>-<stream>-<number>`. Where nobody numbered the
+    /// events it is the batch's id and the place in it.
+    pub fn event_ids(&self) -> impl Iterator<Item = String> + '_ {
+        let numbered = !self.numbers.is_empty();
+        // `<store>-<stream>-<first>-<last>[.r<k>]`
+        let scope = if numbered { self.id.as_str().rsplitn(3, '-').last() } else { Some(self.id.as_str()) };
+        let scope = scope.unwrap_or_default();
+        let places = 0..if numbered { 0 } else { self.len as u64 };
+        self.numbers().chain(places).map(move |number| format!("{scope}-{number}"))
+    }
+
     /// The planned object, when the exporter plans objects.
     pub fn object(&self) -> Option<&ObjectPlan> {
         self.object.as_ref()
@@ -141,5 +168,19 @@ mod tests {
         assert_eq!(batch.len(), 3);
         assert_eq!(batch.bytes(), 19);
         assert_eq!(batch.lines().collect::<Vec<_>>(), [&b"{\"a\":1}"[..], b"{\"b\":2}", b"{}"]);
+    }
+
+    #[test]
+    fn an_event_has_one_id_in_every_batch_that_holds_it() {
+        let ids = |id: &str, lines: &'static str, numbers: Vec<Range<u64>>| {
+            let stream = StreamName::new("a-b", EventKind::Feature);
+            let batch = EventBatch::new(BatchId::new(id), stream, 1, vec![Bytes::from_static(lines.as_bytes())]);
+            batch.with_numbers(numbers).event_ids().collect::<Vec<_>>()
+        };
+        let whole = ids("s1-a-b.feature-7-9", "{}\n{}\n{}\n", vec![7..10]);
+        assert_eq!(whole, ["s1-a-b.feature-7", "s1-a-b.feature-8", "s1-a-b.feature-9"]);
+        assert_eq!(ids("s1-a-b.feature-7-9.r1", "{}\n{}\n", vec![7..8, 9..10]), [whole[0].as_str(), &whole[2]]);
+        let unnumbered = EventBatch::new(BatchId::new("mine"), StreamName::new("d", EventKind::Feature), 1, vec![Bytes::from_static(b"{}\n{}\n")]);
+        assert_eq!(unnumbered.event_ids().collect::<Vec<_>>(), ["mine-0", "mine-1"]);
     }
 }

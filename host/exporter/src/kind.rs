@@ -11,10 +11,16 @@ use flagpost_settings::{Node, Place, Problems, decode, fields, schema};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
+#[cfg(feature = "azure")]
+use crate::azure;
 #[cfg(feature = "bigquery")]
 use crate::bigquery;
 #[cfg(feature = "kafka")]
 use crate::kafka;
+#[cfg(feature = "pubsub")]
+use crate::pubsub;
+#[cfg(feature = "s3")]
+use crate::s3;
 use crate::{ConfigError, ConfigProblem, Exporter, LineSink, file, later, log, webhook};
 
 /// Builds an exporter from its own keys.
@@ -132,8 +138,14 @@ pub fn kinds() -> &'static [KindInfo] {
         KindInfo::of::<file::Keys>(),
         KindInfo::of::<log::Keys>(),
         KindInfo::of::<webhook::Keys>(),
+        #[cfg(feature = "s3")]
+        KindInfo::of::<s3::Keys>(),
+        #[cfg(not(feature = "s3"))]
         KindInfo::of::<later::S3>(),
         KindInfo::of::<later::GoogleStorage>(),
+        #[cfg(feature = "azure")]
+        KindInfo::of::<azure::Keys>(),
+        #[cfg(not(feature = "azure"))]
         KindInfo::of::<later::AzureBlobStorage>(),
         #[cfg(feature = "kafka")]
         KindInfo::of::<kafka::Keys>(),
@@ -141,6 +153,9 @@ pub fn kinds() -> &'static [KindInfo] {
         KindInfo::of::<later::Kafka>(),
         KindInfo::of::<later::Kinesis>(),
         KindInfo::of::<later::Sqs>(),
+        #[cfg(feature = "pubsub")]
+        KindInfo::of::<pubsub::Keys>(),
+        #[cfg(not(feature = "pubsub"))]
         KindInfo::of::<later::PubSub>(),
         #[cfg(feature = "bigquery")]
         KindInfo::of::<bigquery::Keys>(),

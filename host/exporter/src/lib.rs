@@ -3,6 +3,10 @@
 //! An exporter sends one batch and says what became of it. Waiting, retrying, dead letters and cursors belong to delivery; an exporter
 //! never touches the spool or HTTP routes of the relay.
 
+#[cfg(feature = "aws")]
+mod aws;
+#[cfg(feature = "azure")]
+mod azure;
 #[cfg(feature = "bigquery")]
 mod bigquery;
 mod config;
@@ -17,7 +21,13 @@ mod kafka;
 mod kind;
 mod later;
 mod log;
+mod name;
+mod objects;
 mod outcome;
+#[cfg(feature = "pubsub")]
+mod pubsub;
+#[cfg(feature = "s3")]
+mod s3;
 mod sink;
 mod template;
 mod webhook;

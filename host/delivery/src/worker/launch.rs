@@ -83,6 +83,7 @@ impl Worker {
         let Some(lane) = self.lanes.get(first) else { return };
         let id = batch_id(&self.context.store, self.stream(), lane.plan.first, lane.plan.last, lane.plan.subset);
         let batch = EventBatch::new(id, self.stream().clone(), attempts, lines).with_object(lane.plan.object.clone());
+        let batch = batch.with_numbers(piece.0.clone());
         let sending = Abortable::new(attempt(Arc::clone(&self.spec.exporter), batch), registration);
         let flight = async move {
             match sending.await {

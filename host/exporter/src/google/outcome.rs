@@ -43,7 +43,9 @@ impl Advice {
     /// In words; `missing` is what the kind says about a target that is not there, `rights` the rights that it needs.
     fn words(self, missing: &str, rights: &str) -> String {
         match self {
-            Advice::Credentials => "check the credentials (`credentialsFile`, GOOGLE_APPLICATION_CREDENTIALS, or the machine's account)".to_owned(),
+            Advice::Credentials => {
+                "check the credentials (`credentialsFile`, GOOGLE_APPLICATION_CREDENTIALS, or the machine's account)".to_owned()
+            }
             Advice::Rights => format!("give the account {rights}"),
             Advice::Missing => missing.to_owned(),
             Advice::Service => "check `endpoint`, the project's billing, and that the service is switched on in it".to_owned(),
@@ -166,7 +168,8 @@ pub(crate) fn of_http(code: u16) -> Meaning {
 /// There was no reply.
 fn of_library(error: &Error) -> Meaning {
     if error.is_authentication() {
-        let passes = error.source().and_then(|source| source.downcast_ref::<CredentialsError>()).is_some_and(CredentialsError::is_transient);
+        let passes =
+            error.source().and_then(|source| source.downcast_ref::<CredentialsError>()).is_some_and(CredentialsError::is_transient);
         return if passes { Passing } else { Alarm(Credentials) };
     }
     // The request could not be made at all: a name that cannot be.

@@ -16,6 +16,8 @@ use crate::{DEFAULT_TIMEOUT, ExportError, Exporter, ProbeError};
 use client::Client;
 pub(crate) use config::Keys;
 use config::WebhookConfig;
+#[cfg(any(feature = "aws", feature = "azure"))]
+pub(crate) use outcome::{one_line, retry_after};
 
 /// Larger bodies are put together and signed where it may take its time.
 const LARGE: usize = 256 << 10;

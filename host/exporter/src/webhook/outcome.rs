@@ -32,7 +32,7 @@ pub(super) fn outcome(status: StatusCode, after: Option<Duration>, said: &str) -
 }
 
 /// `Retry-After`: seconds or a date.
-pub(super) fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
+pub(crate) fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
     let header = header.trim();
     let wish = match header.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),
@@ -42,7 +42,7 @@ pub(super) fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
 }
 
 /// The beginning of a reply's body as one line that can be logged.
-pub(super) fn one_line(body: &[u8]) -> String {
+pub(crate) fn one_line(body: &[u8]) -> String {
     const LONGEST: usize = 200;
     let text = String::from_utf8_lossy(body);
     let mut line: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect();

@@ -43,7 +43,12 @@ fn replies_over_http_mean_what_the_table_says() {
         (http(408, None, ""), Passing, "408", None),
         (http(409, None, &json(409, "conflict", "try again")), Passing, "try again", None),
         (http(410, None, ""), Passing, "410", None),
-        (http(412, None, &json(412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold.")), Exists, "412", None),
+        (
+            http(412, None, &json(412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold.")),
+            Exists,
+            "412",
+            None,
+        ),
         (http(413, None, &json(413, "uploadTooLarge", "too large")), Refused, "too large", None),
         (http(429, Some("7"), &json(429, "rateLimitExceeded", "slow down")), Passing, "slow down", seconds(7)),
         (http(500, None, &json(500, "backendError", "Backend Error")), Passing, "Backend Error", None),
