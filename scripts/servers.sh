@@ -74,6 +74,16 @@ elasticmq() {
     cp tests/servers/elasticmq/server.conf "$1"
 }
 
+# bqemulator: BigQuery's REST API and Storage Write API over DuckDB. DuckDB would fetch its spatial extension when it starts; here it is a package, which goes
+# where DuckDB looks: below HOME.
+bqemulator() {
+    python3 -m venv "$1/python"
+    "$1/python/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement tests/servers/bqemulator/requirements.txt
+    mkdir "$1/home"
+    HOME="$1/home" "$1/python/bin/python" -c 'from duckdb_extensions import import_extension; import_extension("spatial")'
+    cp tests/servers/bqemulator/finalize.py "$1"
+}
+
 need javac default-jdk-headless
 need mvn maven
 need openssl openssl
@@ -85,3 +95,4 @@ install kafka-tool kafka_tool "${broker[@]}" tests/servers/kafka/KafkaTool.java
 install toxiproxy toxiproxy
 install aws aws tests/servers/aws/requirements.txt tests/servers/aws/client.py
 install elasticmq elasticmq tests/servers/elasticmq/pom.xml tests/servers/elasticmq/server.conf
+install bqemulator bqemulator tests/servers/bqemulator/requirements.txt tests/servers/bqemulator/finalize.py

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod batches;
+mod bigquery;
 mod bookkeeping;
 mod clients;
 mod command_line;

@@ -136,9 +136,12 @@ impl Keys {
         }
         let table = if self.table_name.is_empty() { DEFAULT_TABLE.to_owned() } else { self.table_name };
         let tracking_table = if self.tracking_table_name.is_empty() { table.clone() } else { self.tracking_table_name };
-        for (key, id) in
-            [("projectID", &self.project_id), ("datasetID", &self.dataset_id), ("tableName", &table), ("trackingTableName", &tracking_table)]
-        {
+        for (key, id) in [
+            ("projectID", &self.project_id),
+            ("datasetID", &self.dataset_id),
+            ("tableName", &table),
+            ("trackingTableName", &tracking_table),
+        ] {
             if id.contains('/') || id.contains(char::is_control) {
                 problems.error(key, Place::Nowhere, "has characters that no such id has", "write the id alone, without the path before it");
             }
@@ -180,5 +183,62 @@ impl Keys {
             storage,
             timeout: self.timeout.0,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn check(keys: Value, events: &[EventKind]) -> Result<BigQueryConfig, String> {
+        let keys: Keys = serde_json::from_value(keys).unwrap();
+        let mut problems = Problems::default();
+        let config = keys.check(&mut problems, events);
+        match config.filter(|_| !problems.has_errors()) {
+            Some(config) => Ok(config),
+            None => Err(problems.finish().0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
+        }
+    }
+
+    #[test]
+    fn upstreams_defaults_hold_and_each_kind_has_a_table() {
+        let upstreams = json!({ "projectID": "p", "datasetID": "d" });
+        let config = check(upstreams.clone(), &[EventKind::Tracking]).unwrap();
+        assert_eq!(config.shown(EventKind::Tracking), "p.d.feature_flag_evaluations");
+        assert_eq!((config.write_api, config.auto_migrate, config.rest.endpoint()), (WriteApi::Storage, false, None));
+        let said = check(upstreams, &EventKind::ALL).unwrap_err();
+        assert!(said.starts_with("trackingTableName: with `eventType: all` each kind of events needs a table of its own"), "{said}");
+        let both = json!({ "projectID": "p", "datasetID": "d", "tableName": "a", "trackingTableName": "b" });
+        let config = check(both, &EventKind::ALL).unwrap();
+        assert_eq!(
+            (config.shown(EventKind::Feature).as_str(), config.resource(EventKind::Tracking).as_str()),
+            ("p.d.a", "projects/p/datasets/d/tables/b")
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_is_told() {
+        let with = |more: Value| {
+            let mut keys = json!({ "projectID": "p", "datasetID": "d" });
+            keys.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            check(keys, &[EventKind::Feature]).map(|_| ()).unwrap_err()
+        };
+        let cases = [
+            (json!({ "endpoint": "http://127.0.0.1:9050" }), "storageEndpoint: `endpoint` is an emulator's, and rows would go to Google"),
+            (json!({ "storageEndpoint": "http://127.0.0.1:9060" }), "endpoint: `storageEndpoint` is an emulator's"),
+            (json!({ "tableName": "projects/p/datasets/d/tables/t" }), "tableName: has characters"),
+            (json!({ "timeout": "0s" }), "timeout: an attempt needs time"),
+            (json!({ "googleCredentials": "hunter2" }), "googleCredentials: is no JSON"),
+            (json!({ "endpoint": "bigquery" }), "endpoint: is no address of a service"),
+        ];
+        for (keys, expected) in cases {
+            let said = with(keys);
+            assert!(said.contains(expected) && !said.contains("hunter2"), "{said}");
+        }
+        let rest = json!({ "projectID": "p", "datasetID": "d", "endpoint": "http://127.0.0.1:9050", "writeApi": "insertAll" });
+        assert!(check(rest, &[EventKind::Feature]).is_ok());
     }
 }

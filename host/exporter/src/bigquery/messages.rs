@@ -152,8 +152,23 @@ pub(super) const STORAGE_ERROR: &str = "type.googleapis.com/google.cloud.bigquer
 /// Names of column types, by the numbers that streams' schemas have for them.
 pub(super) fn type_name(number: i32) -> &'static str {
     const NAMES: [&str; 17] = [
-        "", "STRING", "INT64", "DOUBLE", "STRUCT", "BYTES", "BOOL", "TIMESTAMP", "DATE", "TIME", "DATETIME", "GEOGRAPHY", "NUMERIC",
-        "BIGNUMERIC", "INTERVAL", "JSON", "RANGE",
+        "",
+        "STRING",
+        "INT64",
+        "DOUBLE",
+        "STRUCT",
+        "BYTES",
+        "BOOL",
+        "TIMESTAMP",
+        "DATE",
+        "TIME",
+        "DATETIME",
+        "GEOGRAPHY",
+        "NUMERIC",
+        "BIGNUMERIC",
+        "INTERVAL",
+        "JSON",
+        "RANGE",
     ];
     usize::try_from(number).ok().and_then(|number| NAMES.get(number)).copied().unwrap_or_default()
 }

@@ -43,21 +43,14 @@ async fn create(client: &Client, config: &BigQueryConfig, kind: EventKind) -> Re
     let reference = json!({ "projectId": config.project, "datasetId": config.dataset, "tableId": config.table(kind) });
     let fields: Vec<Value> = columns(kind).iter().map(field).collect();
     let table = json!({ "tableReference": reference, "schema": { "fields": fields } });
-    match client.call_rest(config, Method::POST, Target::Tables, Some(&table)).await {
-        // Only who lacks a dataset needs the right to make one.
-        Err(refusal) if refusal.is(StatusCode::NOT_FOUND) => {
-            let dataset = json!({ "datasetReference": { "projectId": config.project, "datasetId": config.dataset } });
-            exists(client.call_rest(config, Method::POST, Target::Datasets, Some(&dataset)).await)?;
-            tracing::info!(dataset = config.dataset, "the dataset was made");
-            exists(client.call_rest(config, Method::POST, Target::Tables, Some(&table)).await)
-        }
-        made => exists(made),
+    let dataset = json!({ "datasetReference": { "projectId": config.project, "datasetId": config.dataset } });
+    match client.call_rest(config, Method::POST, Target::Datasets, Some(&dataset)).await {
+        Ok(_) => tracing::info!(dataset = config.dataset, "the dataset was made"),
+        // Whether it is there, the table tells. Who may not make datasets may have one all the same.
+        Err(refusal) if refusal.is(StatusCode::CONFLICT) || refusal.verdict.meaning == Meaning::Alarm(Advice::Rights) => {}
+        Err(refusal) => return Err(refusal),
     }
-}
-
-/// Whoever made it: it is there.
-fn exists(made: Result<Value, Refusal>) -> Result<(), Refusal> {
-    match made {
+    match client.call_rest(config, Method::POST, Target::Tables, Some(&table)).await {
         Err(refusal) if refusal.is(StatusCode::CONFLICT) => Ok(()),
         made => made.map(drop),
     }

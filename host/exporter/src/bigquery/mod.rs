@@ -110,7 +110,9 @@ impl BigQueryExporter {
                 let missing = verdict.meaning == Meaning::Alarm(Advice::Missing);
                 let error = match failure(config, kind, verdict) {
                     // There is no event in such a call.
-                    ExportError::Rejected { reason } => ExportError::misconfigured(format!("{reason}: check `projectID`, `datasetID` and `tableName`")),
+                    ExportError::Rejected { reason } => {
+                        ExportError::misconfigured(format!("{reason}: check `projectID`, `datasetID` and `tableName`"))
+                    }
                     error => error,
                 };
                 Err(if missing { self.gone(kind, error) } else { error })

@@ -52,7 +52,8 @@ const STORAGE_CODES: &[(Answer, &[i32])] = &[
 const GRPC_CODES: &[(Answer, &[i32])] = &[(Elsewhere, &[5, 11]), (Ended, &[9]), (There, &[6])];
 
 /// Reasons of the REST API that pass although they come with a 403 or a 400.
-const PASSING: &[&str] = &["backendError", "internalError", "jobRateLimitExceeded", "quotaExceeded", "rateLimitExceeded", "userRateLimitExceeded"];
+const PASSING: &[&str] =
+    &["backendError", "internalError", "jobRateLimitExceeded", "quotaExceeded", "rateLimitExceeded", "userRateLimitExceeded"];
 
 /// Reasons of rows that were not inserted though nothing is wrong with them: others in the request were invalid, or it did not fit.
 const ROW_PASSING: &[&str] = &["backendError", "internalError", "quotaExceeded", "rateLimitExceeded", "stopped", "timeout"];
@@ -181,7 +182,8 @@ pub(super) fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> V
     let text = error["message"].as_str().map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned);
     let meaning = if PASSING.contains(&word) { Meaning::Passing } else { of_http(status.as_u16()) };
     let after = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok()).map(Duration::from_secs);
-    let reason = one_line(format!("{} {word}: {text}", status.as_u16()).trim_end_matches([':', ' ']));
+    let word = if word.is_empty() { String::new() } else { format!(" {word}") };
+    let reason = one_line(format!("{}{word}: {text}", status.as_u16()).trim_end_matches([':', ' ']));
     Verdict { meaning, reason, after: after.map(|after| after.min(LONGEST_WISH)) }
 }
 

@@ -221,7 +221,10 @@ mod tests {
             "{{\"kind\":\"\",\"userKey\":\"{escaped}\",\"creationDate\":-9223372036854775808,\"key\":\"\",\"variation\":\"\",\"value\":\"{escaped}\",\"default\":false,\"version\":\"\",\"source\":\"\"}}\n"
         );
         let feature = batch(EventKind::Feature, &lines);
-        let tracking = batch(EventKind::Tracking, "{\"kind\":\"\",\"userKey\":\"\",\"creationDate\":-1,\"key\":\"\",\"evaluationContext\":null,\"trackingEventDetails\":null}\n");
+        let tracking = batch(
+            EventKind::Tracking,
+            "{\"kind\":\"\",\"userKey\":\"\",\"creationDate\":-1,\"key\":\"\",\"evaluationContext\":null,\"trackingEventDetails\":null}\n",
+        );
         for batch in [feature, tracking] {
             let request = append("s", 0, batch.kind(), messages(&batch).rows);
             let rows = request.proto_rows.unwrap().rows.unwrap();

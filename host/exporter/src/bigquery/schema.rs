@@ -213,16 +213,35 @@ mod tests {
         let tracking = br#"{"kind":"tracking","contextKind":"user","userKey":"u","creationDate":1,"key":"k","evaluationContext":{"c":1},"trackingEventDetails":{"d":2}}"#;
         let text = |text: &str| Value::Text(Cow::Owned(text.to_owned()));
         let expected = vec![
-            text("feature"), text("user"), text("Zoë"), Value::Integer(1_700_000_000), text("k"), text("on"), text(r#"{"a":[1,"<"]}"#),
-            Value::Boolean(true), text("2"), text("SERVER"), text(r#"{"m":1}"#),
+            text("feature"),
+            text("user"),
+            text("Zoë"),
+            Value::Integer(1_700_000_000),
+            text("k"),
+            text("on"),
+            text(r#"{"a":[1,"<"]}"#),
+            Value::Boolean(true),
+            text("2"),
+            text("SERVER"),
+            text(r#"{"m":1}"#),
         ];
         assert_eq!(values(EventKind::Feature, feature).unwrap(), expected);
         let expected = vec![
-            text("feature"), text(""), text("u"), Value::Integer(-1), text("k"), text(""), text("null"), Value::Boolean(false), text(""),
-            text("SERVER"), text("null"),
+            text("feature"),
+            text(""),
+            text("u"),
+            Value::Integer(-1),
+            text("k"),
+            text(""),
+            text("null"),
+            Value::Boolean(false),
+            text(""),
+            text("SERVER"),
+            text("null"),
         ];
         assert_eq!(values(EventKind::Feature, bare).unwrap(), expected);
-        let expected = vec![text("tracking"), text("user"), text("u"), Value::Integer(1), text("k"), text(r#"{"d":2}"#), text(r#"{"c":1}"#)];
+        let expected =
+            vec![text("tracking"), text("user"), text("u"), Value::Integer(1), text("k"), text(r#"{"d":2}"#), text(r#"{"c":1}"#)];
         assert_eq!(values(EventKind::Tracking, tracking).unwrap(), expected);
         for kind in EventKind::ALL {
             assert_eq!(values(kind, b"{}").unwrap().len(), columns(kind).len());

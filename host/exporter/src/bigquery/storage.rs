@@ -15,8 +15,8 @@ use crate::google::Verdict;
 
 use super::client::{Client, chain};
 use super::messages::{
-    AppendRowsRequest, AppendRowsResponse, COMMITTED, CreateWriteStreamRequest, FULL, FinalizeWriteStreamRequest, FinalizeWriteStreamResponse,
-    GetWriteStreamRequest, Status, WriteStream,
+    AppendRowsRequest, AppendRowsResponse, COMMITTED, CreateWriteStreamRequest, FULL, FinalizeWriteStreamRequest,
+    FinalizeWriteStreamResponse, GetWriteStreamRequest, Status, WriteStream,
 };
 
 /// Replies are short, but for the errors of many rows.
