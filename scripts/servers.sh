@@ -80,7 +80,7 @@ bqemulator() {
     python3 -m venv "$1/python"
     "$1/python/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement tests/servers/bqemulator/requirements.txt
     mkdir "$1/home"
-    HOME="$1/home" "$1/python/bin/python" -c 'from duckdb_extensions import import_extension; import_extension("spatial")'
+    HOME="$1/home" "$1/python/bin/python" -c 'from duckdb_extensions import import_extension; import_extension("spatial")' >/dev/null
     cp tests/servers/bqemulator/finalize.py "$1"
 }
 

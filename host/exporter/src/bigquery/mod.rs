@@ -25,7 +25,7 @@ mod storage;
 mod stream;
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use flagpost_event::{EventBatch, EventKind, ObjectPlan};
