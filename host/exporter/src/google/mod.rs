@@ -19,4 +19,6 @@ pub(crate) use access::{Access, AccessKeys};
 pub(crate) use credentials::Source;
 pub(crate) use lazy::Lazy;
 pub(crate) use outcome::{Advice, Meaning, Verdict, judge, probe_error};
+#[cfg(feature = "googlestorage")]
+pub(crate) use outcome::{judge_credentials, judge_reply};
 pub(crate) use policy::{attempts, backoff, within};

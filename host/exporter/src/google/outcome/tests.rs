@@ -26,6 +26,14 @@ fn json(code: u16, reason: &str, message: &str) -> String {
     )
 }
 
+/// Back again.
+#[cfg(feature = "googlestorage")]
+fn body(error: &Error) -> Vec<u8> {
+    let Some(status) = error.status() else { return error.http_payload().unwrap().to_vec() };
+    let reason = reasons(error).concat();
+    format!(r#"{{"error":{{"message":"{}","errors":[{{"reason":"{reason}"}}]}}}}"#, status.message).into_bytes()
+}
+
 #[test]
 fn replies_over_http_mean_what_the_table_says() {
     let seconds = |seconds| Some(Duration::from_secs(seconds));
@@ -61,9 +69,14 @@ fn replies_over_http_mean_what_the_table_says() {
         (http(599, None, ""), Passing, "599", None),
     ];
     for (error, meaning, part, after) in cases {
-        let found = judge(&error);
-        assert_eq!((found.meaning, found.after), (meaning, after), "{error}");
-        assert!(found.reason.contains(part) && !found.reason.contains('\n'), "{}: {part}", found.reason);
+        let mut found = vec![judge(&error)];
+        // The same without the library.
+        #[cfg(feature = "googlestorage")]
+        found.push(judge_reply(error.http_status_code().unwrap(), error.http_headers().unwrap(), &body(&error)));
+        for found in found {
+            assert_eq!((found.meaning, found.after), (meaning, after), "{error}");
+            assert!(found.reason.contains(part) && !found.reason.contains('\n'), "{}: {part}", found.reason);
+        }
     }
 }
 
