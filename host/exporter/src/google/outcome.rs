@@ -88,6 +88,7 @@ const STATUSES: &[(Meaning, &[u16])] = &[
     (Alarm(Credentials), &[401]),
     (Alarm(Rights), &[403, 407]),
     (Alarm(Missing), &[404]),
+    (Alarm(Service), &[501]),
     (Refused, &[400, 411, 413, 414, 422]),
     (Exists, &[412]),
 ];

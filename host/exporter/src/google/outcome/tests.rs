@@ -60,6 +60,7 @@ fn replies_over_http_mean_what_the_table_says() {
         (http(413, None, &json(413, "uploadTooLarge", "too large")), Refused, "too large", None),
         (http(429, Some("7"), &json(429, "rateLimitExceeded", "slow down")), Passing, "slow down", seconds(7)),
         (http(500, None, &json(500, "backendError", "Backend Error")), Passing, "Backend Error", None),
+        (http(501, None, r#"{"error":{"code":501,"status":"UNIMPLEMENTED"}}"#), Alarm(Service), "501", None),
         (http(502, None, "<html>\n  <title>502\n"), Passing, "502: <html> <title>502", None),
         (http(503, Some("soon"), "Service Unavailable"), Passing, "503: Service Unavailable", None),
         (http(400, None, &json(400, "invalid", "Invalid argument.")), Refused, "Invalid argument", None),
