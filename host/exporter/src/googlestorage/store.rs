@@ -199,7 +199,8 @@ impl ObjectStore for GoogleStore {
         }
     }
 
-    async fn probe(&self) -> Result<(), ProbeError> {
+    /// Rights are the whole bucket's.
+    async fn probe(&self, _: &Object) -> Result<(), ProbeError> {
         self.ask().await.map_err(|verdict| probe_error(placed(&self.what, verdict), MISSING, RIGHTS))
     }
 }
