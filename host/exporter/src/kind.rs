@@ -15,6 +15,8 @@ use serde::de::DeserializeOwned;
 use crate::azure;
 #[cfg(feature = "bigquery")]
 use crate::bigquery;
+#[cfg(feature = "googlestorage")]
+use crate::googlestorage;
 #[cfg(feature = "kafka")]
 use crate::kafka;
 #[cfg(feature = "pubsub")]
@@ -142,6 +144,9 @@ pub fn kinds() -> &'static [KindInfo] {
         KindInfo::of::<s3::Keys>(),
         #[cfg(not(feature = "s3"))]
         KindInfo::of::<later::S3>(),
+        #[cfg(feature = "googlestorage")]
+        KindInfo::of::<googlestorage::Keys>(),
+        #[cfg(not(feature = "googlestorage"))]
         KindInfo::of::<later::GoogleStorage>(),
         #[cfg(feature = "azure")]
         KindInfo::of::<azure::Keys>(),

@@ -13,9 +13,12 @@ use serde::Deserialize;
 #[cfg(not(feature = "kafka"))]
 use serde_json::Value;
 
-use crate::config::{invalid, require};
+use crate::config::invalid;
+use crate::config::require;
 use crate::kind::Kind;
+#[cfg(not(all(feature = "azure", feature = "googlestorage", feature = "s3")))]
 use crate::name::Join;
+#[cfg(not(all(feature = "azure", feature = "googlestorage", feature = "s3")))]
 use crate::objects::object_keys;
 use crate::{BuildContext, Exporter, Secret, kinds};
 
@@ -62,13 +65,15 @@ kind!(S3 "s3" ["bucket", "path", "filename"], |keys, problems, context| {
     keys.objects(Join::Slash).check(problems, context);
 });
 
+#[cfg(not(feature = "googlestorage"))]
 object_keys! {
-    /// Objects in a Google Cloud Storage bucket. Credentials are the application default ones.
+    /// Objects in a Google Cloud Storage bucket. This program was built without it (cargo feature `googlestorage`).
     GoogleStorage {
         /// Mandatory. The bucket.
         bucket: String = String::new(),
     }
 }
+#[cfg(not(feature = "googlestorage"))]
 kind!(GoogleStorage "googleStorage" ["bucket", "path", "filename"], |keys, problems, context| {
     require(problems, "googleStorage", "bucket", &keys.bucket, "my-bucket");
     keys.objects(Join::Clean).check(problems, context);

@@ -16,6 +16,8 @@ mod format;
 pub mod fuzzing;
 #[cfg(feature = "google")]
 mod google;
+#[cfg(feature = "googlestorage")]
+mod googlestorage;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod kind;

@@ -11,10 +11,12 @@
 pub mod bigquery;
 pub mod boto;
 pub mod elasticmq;
+pub mod gcs;
 pub mod kafka;
 pub mod kafka_tool;
 pub mod moto;
 mod process;
+pub mod pubsub;
 mod toxiproxy;
 
 pub use process::Process;

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use google_cloud_auth::credentials::{CacheableResource, Credentials};
-use google_cloud_gax::error::Error;
 use http::{Extensions, HeaderMap};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
-use crate::google::{Advice, Meaning, Verdict, judge};
+use crate::google::{Advice, Meaning, Verdict, chain, judge_credentials};
 
 use super::config::BigQueryConfig;
 
@@ -74,20 +73,6 @@ async fn headers(credentials: &Credentials) -> Result<HeaderMap, Verdict> {
     match credentials.headers(Extensions::new()).await {
         Ok(CacheableResource::New { data, .. }) => Ok(data),
         Ok(CacheableResource::NotModified) => Ok(HeaderMap::new()),
-        Err(error) => Err(judge(&Error::authentication(error))),
+        Err(error) => Err(judge_credentials(&error)),
     }
-}
-
-/// An error and what it comes from, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }

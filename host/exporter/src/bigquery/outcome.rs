@@ -1,16 +1,13 @@
 //! What replies mean, as data. What they have in common with other services of Google's is in `crate::google`.
 
-use std::time::Duration;
-
 use flagpost_event::EventKind;
 use google_cloud_gax::error::Error;
 use google_cloud_gax::error::rpc::Status as RpcStatus;
-use http::{HeaderMap, StatusCode, header};
 use prost::Message;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::google::{Meaning, Verdict, judge, of_http};
+use crate::google::{Verdict, judge, one_line};
 use crate::{ExportError, RejectedEvent};
 
 use super::config::{BigQueryConfig, WriteApi};
@@ -51,18 +48,8 @@ const STORAGE_CODES: &[(Answer, &[i32])] = &[
 /// Codes of gRPC, where there is no `StorageError`: NOT_FOUND and OUT_OF_RANGE, FAILED_PRECONDITION, ALREADY_EXISTS.
 const GRPC_CODES: &[(Answer, &[i32])] = &[(Elsewhere, &[5, 11]), (Ended, &[9]), (There, &[6])];
 
-/// Reasons of the REST API that pass although they come with a 403 or a 400.
-const PASSING: &[&str] =
-    &["backendError", "internalError", "jobRateLimitExceeded", "quotaExceeded", "rateLimitExceeded", "userRateLimitExceeded"];
-
 /// Reasons of rows that were not inserted though nothing is wrong with them: others in the request were invalid, or it did not fit.
 const ROW_PASSING: &[&str] = &["backendError", "internalError", "quotaExceeded", "rateLimitExceeded", "stopped", "timeout"];
-
-/// A wish to wait is followed up to this long.
-const LONGEST_WISH: Duration = Duration::from_secs(600);
-
-/// No reason is longer.
-const LONGEST_REASON: usize = 600;
 
 pub(super) fn answer(status: &Status) -> Answer {
     let detail = status.details.iter().find(|detail| detail.type_url == STORAGE_ERROR);
@@ -174,19 +161,6 @@ pub(super) fn inserted<R>(config: &BigQueryConfig, kind: EventKind, rows: Rows<R
     }
 }
 
-/// A reply of the REST API that was no success.
-pub(super) fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Verdict {
-    let json: Value = serde_json::from_slice(body).unwrap_or_default();
-    let error = &json["error"];
-    let word = error["errors"][0]["reason"].as_str().or(error["status"].as_str()).unwrap_or_default();
-    let text = error["message"].as_str().map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned);
-    let meaning = if PASSING.contains(&word) { Meaning::Passing } else { of_http(status.as_u16()) };
-    let after = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok()).map(Duration::from_secs);
-    let word = if word.is_empty() { String::new() } else { format!(" {word}") };
-    let reason = one_line(format!("{}{word}: {text}", status.as_u16()).trim_end_matches([':', ' ']));
-    Verdict { meaning, reason, after: after.map(|after| after.min(LONGEST_WISH)) }
-}
-
 /// What delivery is told when nothing was written.
 pub(super) fn failure(config: &BigQueryConfig, kind: EventKind, verdict: Verdict) -> ExportError {
     verdict.failure(&missing(config, kind), &rights(config))
@@ -217,15 +191,6 @@ pub(super) fn unfit(config: &BigQueryConfig, kind: EventKind, words: &str) -> Ex
     let help = if config.auto_migrate { "" } else { " (`autoMigrate: true` adds columns)" };
     let table = config.shown(kind);
     ExportError::misconfigured(format!("the table {table} is not one for {kind} events: {words}: change the table or `tableName`{help}"))
-}
-
-fn one_line(text: &str) -> String {
-    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.len() > LONGEST_REASON {
-        line.truncate((0..=LONGEST_REASON).rev().find(|&end| line.is_char_boundary(end)).unwrap_or(0));
-        line.push('…');
-    }
-    line
 }
 
 #[cfg(test)]

@@ -6,11 +6,10 @@ use serde::Serialize;
 use serde_json::Value;
 use url::Url;
 
-use crate::google::{Advice, Meaning, Verdict};
+use crate::google::{Advice, Meaning, Verdict, chain, judge_reply};
 
-use super::client::{Client, chain};
+use super::client::Client;
 use super::config::BigQueryConfig;
-use super::outcome::refused;
 
 /// A reply that was no success, or none.
 #[derive(Debug, PartialEq, Eq)]
@@ -97,7 +96,7 @@ impl Client {
 /// A reply's JSON, or what it means that there is none.
 pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refusal> {
     if !status.is_success() {
-        return Err(Refusal { status: Some(status), verdict: refused(status, headers, body) });
+        return Err(Refusal { status: Some(status), verdict: judge_reply(status.as_u16(), headers, body) });
     }
     match serde_json::from_slice(body) {
         Ok(value) => Ok(value),

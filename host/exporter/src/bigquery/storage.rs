@@ -11,9 +11,9 @@ use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Status as GrpcStatus};
 use tonic_prost::ProstCodec;
 
-use crate::google::Verdict;
+use crate::google::{Verdict, chain};
 
-use super::client::{Client, chain};
+use super::client::Client;
 use super::messages::{
     AppendRowsRequest, AppendRowsResponse, COMMITTED, CreateWriteStreamRequest, FULL, FinalizeWriteStreamRequest,
     FinalizeWriteStreamResponse, GetWriteStreamRequest, Status, WriteStream,

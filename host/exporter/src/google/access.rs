@@ -72,6 +72,12 @@ impl Access {
         self.endpoint.as_deref()
     }
 
+    /// Whether there is an emulator behind the address: nobody asks it for credentials.
+    #[cfg(feature = "googlestorage")]
+    pub(crate) fn is_anonymous(&self) -> bool {
+        matches!(self.source, Source::Anonymous)
+    }
+
     /// The credentials, read anew. Also sees to it that encryption is there: libraries of Google's expect that of the program.
     pub(crate) async fn credentials(&self) -> Result<Credentials, Verdict> {
         // Fails when the program has chosen one already, which is as good.

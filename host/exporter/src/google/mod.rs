@@ -18,5 +18,9 @@ mod policy;
 pub(crate) use access::{Access, AccessKeys};
 pub(crate) use credentials::Source;
 pub(crate) use lazy::Lazy;
-pub(crate) use outcome::{Advice, Meaning, Verdict, judge, of_http, probe_error};
+pub(crate) use outcome::{Advice, Meaning, Verdict, judge, probe_error};
+#[cfg(feature = "bigquery")]
+pub(crate) use outcome::{chain, one_line};
+#[cfg(any(feature = "bigquery", feature = "googlestorage"))]
+pub(crate) use outcome::{judge_credentials, judge_reply};
 pub(crate) use policy::{attempts, backoff, within};

@@ -88,12 +88,17 @@ const STATUSES: &[(Meaning, &[u16])] = &[
     (Alarm(Credentials), &[401]),
     (Alarm(Rights), &[403, 407]),
     (Alarm(Missing), &[404]),
+    (Alarm(Service), &[501]),
     (Refused, &[400, 411, 413, 414, 422]),
     (Exists, &[412]),
 ];
 
 /// Reasons that Google gives with a 403 and that pass all the same.
-const PASSING_REASONS: &[&str] = &["rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"];
+const PASSING_REASONS: &[&str] =
+    &["jobRateLimitExceeded", "quotaExceeded", "rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"];
+
+/// A wish to wait is followed up to this long; then the service is asked again.
+const LONGEST_WISH: Duration = Duration::from_secs(600);
 
 /// No reason is longer.
 const LONGEST_REASON: usize = 600;
@@ -155,12 +160,49 @@ pub(crate) fn judge(error: &Error) -> Verdict {
     Verdict { meaning, reason: reason(error), after: after(error) }
 }
 
+/// Understands a reply over HTTP that was no success, and that no library has read.
+#[cfg(any(feature = "bigquery", feature = "googlestorage"))]
+pub(crate) fn judge_reply(code: u16, headers: &http::HeaderMap, body: &[u8]) -> Verdict {
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default)]
+    struct Reply {
+        error: Said,
+    }
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default)]
+    struct Said {
+        message: String,
+        errors: Vec<Item>,
+    }
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default)]
+    struct Item {
+        reason: String,
+    }
+    let said = serde_json::from_slice::<Reply>(body).map(|reply| reply.error).unwrap_or_default();
+    let text = if said.message.is_empty() { String::from_utf8_lossy(body) } else { said.message.as_str().into() };
+    let mut meaning = of_http(code);
+    if meaning == Alarm(Rights) && said.errors.iter().any(|item| PASSING_REASONS.contains(&item.reason.as_str())) {
+        meaning = Passing;
+    }
+    Verdict { meaning, reason: one_line(&format!("{code}: {text}")), after: wish(headers) }
+}
+
+/// Understands why there are no credentials.
+#[cfg(any(feature = "bigquery", feature = "googlestorage"))]
+pub(crate) fn judge_credentials(error: &CredentialsError) -> Verdict {
+    Verdict { meaning: of_credentials(error), reason: one_line(&chain(error)), after: None }
+}
+
+fn of_credentials(error: &CredentialsError) -> Meaning {
+    if error.is_transient() { Passing } else { Alarm(Credentials) }
+}
+
 fn of_code(code: Code) -> Meaning {
     CODES.iter().find(|(_, codes)| codes.contains(&code)).map_or(Passing, |(meaning, _)| *meaning)
 }
 
-/// What an HTTP code means, for calls that are made without the library.
-pub(crate) fn of_http(code: u16) -> Meaning {
+fn of_http(code: u16) -> Meaning {
     let known = STATUSES.iter().find(|(_, codes)| codes.contains(&code)).map(|(meaning, _)| *meaning);
     known.unwrap_or(if code >= 500 { Passing } else { Alarm(Service) })
 }
@@ -168,9 +210,8 @@ pub(crate) fn of_http(code: u16) -> Meaning {
 /// There was no reply.
 fn of_library(error: &Error) -> Meaning {
     if error.is_authentication() {
-        let passes =
-            error.source().and_then(|source| source.downcast_ref::<CredentialsError>()).is_some_and(CredentialsError::is_transient);
-        return if passes { Passing } else { Alarm(Credentials) };
+        let credentials = error.source().and_then(|source| source.downcast_ref::<CredentialsError>());
+        return credentials.map_or(Alarm(Credentials), of_credentials);
     }
     // The request could not be made at all: a name that cannot be.
     if error.is_binding() { Alarm(Missing) } else { Passing }
@@ -196,19 +237,27 @@ fn reason(error: &Error) -> String {
             let payload = error.http_payload().map(|payload| String::from_utf8_lossy(payload).into_owned());
             format!("{code}: {}", payload.unwrap_or_default())
         }
-        (None, None) => {
-            let mut text = error.to_string();
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                let more = error.to_string();
-                if !text.contains(&more) {
-                    text = format!("{text}: {more}");
-                }
-                cause = error.source();
-            }
-            text
-        }
+        (None, None) => chain(error),
     };
+    one_line(&text)
+}
+
+/// An error and its causes, unless it tells of them itself.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Text without line breaks, and not too long.
+pub(crate) fn one_line(text: &str) -> String {
     let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.len() > LONGEST_REASON {
         line.truncate((0..=LONGEST_REASON).rev().find(|&end| line.is_char_boundary(end)).unwrap_or(0));
@@ -229,15 +278,20 @@ fn reasons(error: &Error) -> Vec<String> {
 
 /// `Retry-After` in seconds, or gRPC's word for the same.
 fn after(error: &Error) -> Option<Duration> {
-    let header = error.http_headers().and_then(|headers| headers.get("retry-after"));
-    if let Some(seconds) = header.and_then(|value| value.to_str().ok()).and_then(|text| text.trim().parse::<u64>().ok()) {
-        return Some(Duration::from_secs(seconds));
+    if let Some(wish) = error.http_headers().and_then(wish) {
+        return Some(wish);
     }
     let details = error.status().map(|status| status.details.as_slice()).unwrap_or_default();
     details.iter().find_map(|detail| match detail {
         StatusDetails::RetryInfo(info) => info.retry_delay.and_then(|delay| Duration::try_from(delay).ok()),
         _ => None,
     })
+}
+
+/// Google writes seconds.
+fn wish(headers: &http::HeaderMap) -> Option<Duration> {
+    let seconds = headers.get("retry-after")?.to_str().ok()?.trim().parse::<u64>().ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_WISH))
 }
 
 #[cfg(test)]

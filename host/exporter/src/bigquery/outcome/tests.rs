@@ -9,8 +9,12 @@ use serde_json::json;
 use super::super::Keys;
 use super::super::messages::AppendResult;
 use super::super::rest::read;
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode, header};
+
 use super::*;
-use crate::google::Advice;
+use crate::google::{Advice, Meaning};
 
 fn config(auto_migrate: bool) -> BigQueryConfig {
     let keys = json!({ "projectID": "p", "datasetID": "d", "autoMigrate": auto_migrate });
@@ -150,24 +154,24 @@ fn replies_over_rest_mean_what_their_code_and_reason_say() {
     use Advice::{Credentials, Missing, Rights, Service};
     use Meaning::{Alarm, Passing, Refused};
     let cases = [
-        (400, body(400, "invalid", "The destination table has no schema"), Refused, "400 invalid: The destination table has no schema"),
-        (401, body(401, "authError", "Invalid Credentials"), Alarm(Credentials), "401 authError: Invalid Credentials"),
-        (403, body(403, "accessDenied", "Access Denied: Table p:d.t"), Alarm(Rights), "accessDenied"),
-        (403, body(403, "rateLimitExceeded", "Exceeded rate limits"), Passing, "rateLimitExceeded"),
-        (403, body(403, "quotaExceeded", "Quota exceeded"), Passing, "quotaExceeded"),
+        (400, body(400, "invalid", "The destination table has no schema"), Refused, "400: The destination table has no schema"),
+        (401, body(401, "authError", "Invalid Credentials"), Alarm(Credentials), "401: Invalid Credentials"),
+        (403, body(403, "accessDenied", "Access Denied: Table p:d.t"), Alarm(Rights), "Access Denied"),
+        (403, body(403, "rateLimitExceeded", "Exceeded rate limits"), Passing, "rate limits"),
+        (403, body(403, "quotaExceeded", "Quota exceeded"), Passing, "Quota exceeded"),
         (403, body(403, "billingNotEnabled", "BigQuery: Streaming insert is not allowed in the free tier"), Alarm(Rights), "free tier"),
         (404, body(404, "notFound", "Not found: Table p:d.t"), Alarm(Missing), "Not found: Table p:d.t"),
         (405, String::new(), Alarm(Service), "405"),
-        (409, body(409, "duplicate", "Already Exists: Table p:d.t"), Passing, "duplicate"),
+        (409, body(409, "duplicate", "Already Exists: Table p:d.t"), Passing, "Already Exists"),
         (413, "<html>Your client issued a request that was too large.".to_owned(), Refused, "too large"),
         (429, body(429, "rateLimitExceeded", "Exceeded rate limits"), Passing, "429"),
-        (500, body(500, "internalError", "An internal error occurred"), Passing, "500 internalError"),
+        (500, body(500, "internalError", "An internal error occurred"), Passing, "500: An internal"),
         (502, "<html>\n<title>Error 502".to_owned(), Passing, "502: <html> <title>Error 502"),
         (
             503,
             body(503, "backendError", "Error encountered during execution. Retrying may solve the problem."),
             Passing,
-            "503 backendError",
+            "503: Error encountered",
         ),
     ];
     for (code, text, meaning, part) in cases {

@@ -26,6 +26,14 @@ fn json(code: u16, reason: &str, message: &str) -> String {
     )
 }
 
+/// Back again.
+#[cfg(feature = "googlestorage")]
+fn body(error: &Error) -> Vec<u8> {
+    let Some(status) = error.status() else { return error.http_payload().unwrap().to_vec() };
+    let reason = reasons(error).concat();
+    format!(r#"{{"error":{{"message":"{}","errors":[{{"reason":"{reason}"}}]}}}}"#, status.message).into_bytes()
+}
+
 #[test]
 fn replies_over_http_mean_what_the_table_says() {
     let seconds = |seconds| Some(Duration::from_secs(seconds));
@@ -52,6 +60,7 @@ fn replies_over_http_mean_what_the_table_says() {
         (http(413, None, &json(413, "uploadTooLarge", "too large")), Refused, "too large", None),
         (http(429, Some("7"), &json(429, "rateLimitExceeded", "slow down")), Passing, "slow down", seconds(7)),
         (http(500, None, &json(500, "backendError", "Backend Error")), Passing, "Backend Error", None),
+        (http(501, None, r#"{"error":{"code":501,"status":"UNIMPLEMENTED"}}"#), Alarm(Service), "501", None),
         (http(502, None, "<html>\n  <title>502\n"), Passing, "502: <html> <title>502", None),
         (http(503, Some("soon"), "Service Unavailable"), Passing, "503: Service Unavailable", None),
         (http(400, None, &json(400, "invalid", "Invalid argument.")), Refused, "Invalid argument", None),
@@ -61,9 +70,14 @@ fn replies_over_http_mean_what_the_table_says() {
         (http(599, None, ""), Passing, "599", None),
     ];
     for (error, meaning, part, after) in cases {
-        let found = judge(&error);
-        assert_eq!((found.meaning, found.after), (meaning, after), "{error}");
-        assert!(found.reason.contains(part) && !found.reason.contains('\n'), "{}: {part}", found.reason);
+        let mut found = vec![judge(&error)];
+        // The same without the library.
+        #[cfg(feature = "googlestorage")]
+        found.push(judge_reply(error.http_status_code().unwrap(), error.http_headers().unwrap(), &body(&error)));
+        for found in found {
+            assert_eq!((found.meaning, found.after), (meaning, after), "{error}");
+            assert!(found.reason.contains(part) && !found.reason.contains('\n'), "{}: {part}", found.reason);
+        }
     }
 }
 
