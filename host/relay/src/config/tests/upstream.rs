@@ -121,7 +121,6 @@ fn kinds_that_are_not_served_yet_are_named_once_their_keys_are_right() {
         "kind: kinesis, streamName: s",
         "kind: sqs, queueUrl: 'https://q'",
         "kind: pubsub, projectID: p, topic: t",
-        "kind: bigquery, projectID: p, datasetID: d, autoMigrate: 'true'",
         "kind: opentelemetry",
     ];
     for keys in table {
