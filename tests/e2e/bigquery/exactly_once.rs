@@ -16,7 +16,7 @@ async fn a_relay_that_is_killed_between_append_and_answer_writes_nothing_twice()
     let Some(proxy) = server.proxy().await else { return };
     let dataset = server.dataset().await;
     server.make_table(&dataset, "events", FEATURE).await;
-    let yaml = exporter("out", &dataset, server.rest(), &server.proxied(), "").replace("timeout: 3s", "timeout: 30s");
+    let yaml = exporter("out", &dataset, server.rest(), &server.proxied(), "").replace("timeout: 5s", "timeout: 30s");
     let setup = Setup::new().with_exporters(&yaml);
     let mut relay = Program::start(&setup).await;
     relay.post(&events(1..101)).await;

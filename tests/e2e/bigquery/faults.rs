@@ -50,7 +50,7 @@ async fn a_server_that_is_killed_or_hangs_in_the_middle_loses_nothing() {
     post(2_001).await;
     for name in both {
         let task = relay.in_state(name, "retrying").await;
-        assert!(task["lastError"]["message"].as_str().is_some_and(|text| text.contains("within 3 s")), "{task}");
+        assert!(task["lastError"]["message"].as_str().is_some_and(|text| text.contains("within 5 s")), "{task}");
     }
     server.resume();
     complete(3_001).await;

@@ -79,7 +79,7 @@ async fn credentials_and_rights_are_an_alarm_and_nothing_is_lost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_rows_that_were_not_inserted_come_again_and_only_invalid_ones_are_rejected() {
     let Some(server) = bigquery::shared().await else { return };
-    let (dataset, rest, setup) = inserting(&server, "maxEventInMemory: 100\n    flushInterval: 600000").await;
+    let (dataset, rest, setup) = inserting(&server, "maxEventInMemory: 100").await;
     // As BigQuery does: rows of the variation `poison` are invalid. Every third one is stopped once.
     let errors: Arc<Mutex<Vec<Value>>> = Arc::default();
     let told = Arc::clone(&errors);

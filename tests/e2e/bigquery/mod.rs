@@ -45,7 +45,7 @@ fn exporter(name: &str, dataset: &str, rest: &str, grpc: &str, own: &str) -> Str
     tableName: events
     endpoint: {rest}
     storageEndpoint: {grpc}
-    timeout: 3s
+    timeout: 5s
     flushInterval: 20
     retry: {{ initial: 20ms, max: 200ms }}
     {own}

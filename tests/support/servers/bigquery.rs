@@ -208,7 +208,8 @@ impl Ours {
         let home = self.home.display();
         let arguments = [
             format!("HOME={home}/home"),
-            format!("{home}/python/bin/bqemulator"),
+            format!("{home}/python/bin/python"),
+            format!("{home}/serve.py"),
             "start".to_owned(),
             format!("--rest-port={}", self.ports[0]),
             format!("--grpc-port={}", self.ports[1]),
