@@ -59,6 +59,21 @@ toxiproxy() {
     mv "$1/server" "$1/toxiproxy"
 }
 
+# Amazon's services as moto has them (signatures and rights are checked when a test says so), and Amazon's own client for Python.
+aws() {
+    python3 -m venv "$1/python"
+    "$1/python/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement tests/servers/aws/requirements.txt
+    cp tests/servers/aws/client.py "$1"
+}
+
+# ElasticMQ: another SQS, which keeps its messages when it is killed.
+elasticmq() {
+    local maven=(mvn --quiet --batch-mode -Dmaven.repo.local="$tools/servers-maven" -Dstyle.color=never --file tests/servers/elasticmq/pom.xml
+        org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$1/libs")
+    "${maven[@]}" --offline >/dev/null 2>&1 || "${maven[@]}"
+    cp tests/servers/elasticmq/server.conf "$1"
+}
+
 need javac default-jdk-headless
 need mvn maven
 need openssl openssl
@@ -68,3 +83,5 @@ broker=(tests/servers/kafka/pom.xml tests/servers/kafka/certificates.sh tests/se
 install kafka kafka "${broker[@]}"
 install kafka-tool kafka_tool "${broker[@]}" tests/servers/kafka/KafkaTool.java
 install toxiproxy toxiproxy
+install aws aws tests/servers/aws/requirements.txt tests/servers/aws/client.py
+install elasticmq elasticmq tests/servers/elasticmq/pom.xml tests/servers/elasticmq/server.conf
