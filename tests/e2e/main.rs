@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+
+mod azure;
 mod batches;
 mod bookkeeping;
 mod clients;
@@ -15,10 +17,12 @@ mod kafka;
 mod kill;
 mod logging;
 mod neighbours;
+mod objects;
 mod pass_through;
 mod plugins;
 mod poison;
 mod readers;
+mod s3;
 mod shutdown;
 mod surface;
 mod tenants;
