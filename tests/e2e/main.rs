@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-
+mod aws;
 mod azure;
 mod batches;
 mod bookkeeping;
@@ -15,6 +15,7 @@ mod identity;
 mod intake;
 mod kafka;
 mod kill;
+mod kinesis;
 mod logging;
 mod neighbours;
 mod objects;
@@ -24,6 +25,7 @@ mod poison;
 mod readers;
 mod s3;
 mod shutdown;
+mod sqs;
 mod surface;
 mod tenants;
 mod tls;

@@ -15,8 +15,15 @@ use serde::de::DeserializeOwned;
 use crate::azure;
 #[cfg(feature = "kafka")]
 use crate::kafka;
+<<<<<<< HEAD
 #[cfg(feature = "s3")]
 use crate::s3;
+=======
+#[cfg(feature = "kinesis")]
+use crate::kinesis;
+#[cfg(feature = "sqs")]
+use crate::sqs;
+>>>>>>> queues
 use crate::{ConfigError, ConfigProblem, Exporter, LineSink, file, later, log, webhook};
 
 /// Builds an exporter from its own keys.
@@ -147,7 +154,13 @@ pub fn kinds() -> &'static [KindInfo] {
         KindInfo::of::<kafka::Keys>(),
         #[cfg(not(feature = "kafka"))]
         KindInfo::of::<later::Kafka>(),
+        #[cfg(feature = "kinesis")]
+        KindInfo::of::<kinesis::Keys>(),
+        #[cfg(not(feature = "kinesis"))]
         KindInfo::of::<later::Kinesis>(),
+        #[cfg(feature = "sqs")]
+        KindInfo::of::<sqs::Keys>(),
+        #[cfg(not(feature = "sqs"))]
         KindInfo::of::<later::Sqs>(),
         KindInfo::of::<later::PubSub>(),
         KindInfo::of::<later::BigQuery>(),

@@ -15,6 +15,8 @@ pub mod fuzzing;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod kind;
+#[cfg(feature = "kinesis")]
+mod kinesis;
 mod later;
 mod log;
 mod name;
@@ -23,6 +25,8 @@ mod outcome;
 #[cfg(feature = "s3")]
 mod s3;
 mod sink;
+#[cfg(feature = "sqs")]
+mod sqs;
 mod template;
 mod webhook;
 
