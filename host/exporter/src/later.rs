@@ -137,12 +137,8 @@ pub(crate) struct Kinesis {
     /// The stream's name; wins over `streamArn`.
     stream_name: String,
 }
-<<<<<<< HEAD
-kind!(Kinesis "kinesis" ["streamArn", "streamName"], |keys, problems, _| {
-=======
 #[cfg(not(feature = "kinesis"))]
-kind!(Kinesis "kinesis" ["streamArn", "streamName"], |keys, problems| {
->>>>>>> queues
+kind!(Kinesis "kinesis" ["streamArn", "streamName"], |keys, problems, _| {
     if keys.stream_arn.is_empty() && keys.stream_name.is_empty() {
         let what = "no \"streamArn\" or \"streamName\" property found for kind \"kinesis\"";
         invalid(problems, "streamName", what, "set `streamName: my-stream`");
@@ -157,12 +153,8 @@ pub(crate) struct Sqs {
     /// Mandatory. The queue's URL.
     queue_url: String,
 }
-<<<<<<< HEAD
-kind!(Sqs "sqs" ["queueUrl"], |keys, problems, _| {
-=======
 #[cfg(not(feature = "sqs"))]
-kind!(Sqs "sqs" ["queueUrl"], |keys, problems| {
->>>>>>> queues
+kind!(Sqs "sqs" ["queueUrl"], |keys, problems, _| {
     require(problems, "sqs", "queueUrl", &keys.queue_url, "https://sqs.eu-west-1.amazonaws.com/123456789012/my-queue");
 });
 
