@@ -180,7 +180,8 @@ mod tests {
         let whole = ids("s1-a-b.feature-7-9", "{}\n{}\n{}\n", vec![7..10]);
         assert_eq!(whole, ["s1-a-b.feature-7", "s1-a-b.feature-8", "s1-a-b.feature-9"]);
         assert_eq!(ids("s1-a-b.feature-7-9.r1", "{}\n{}\n", vec![7..8, 9..10]), [whole[0].as_str(), &whole[2]]);
-        let unnumbered = EventBatch::new(BatchId::new("mine"), StreamName::new("d", EventKind::Feature), 1, vec![Bytes::from_static(b"{}\n{}\n")]);
+        let unnumbered =
+            EventBatch::new(BatchId::new("mine"), StreamName::new("d", EventKind::Feature), 1, vec![Bytes::from_static(b"{}\n{}\n")]);
         assert_eq!(unnumbered.event_ids().collect::<Vec<_>>(), ["mine-0", "mine-1"]);
     }
 }

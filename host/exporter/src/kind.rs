@@ -19,8 +19,12 @@ use crate::googlestorage;
 use crate::kafka;
 #[cfg(feature = "pubsub")]
 use crate::pubsub;
+#[cfg(feature = "kinesis")]
+use crate::kinesis;
 #[cfg(feature = "s3")]
 use crate::s3;
+#[cfg(feature = "sqs")]
+use crate::sqs;
 use crate::{ConfigError, ConfigProblem, Exporter, LineSink, file, later, log, webhook};
 
 /// Builds an exporter from its own keys.
@@ -154,7 +158,13 @@ pub fn kinds() -> &'static [KindInfo] {
         KindInfo::of::<kafka::Keys>(),
         #[cfg(not(feature = "kafka"))]
         KindInfo::of::<later::Kafka>(),
+        #[cfg(feature = "kinesis")]
+        KindInfo::of::<kinesis::Keys>(),
+        #[cfg(not(feature = "kinesis"))]
         KindInfo::of::<later::Kinesis>(),
+        #[cfg(feature = "sqs")]
+        KindInfo::of::<sqs::Keys>(),
+        #[cfg(not(feature = "sqs"))]
         KindInfo::of::<later::Sqs>(),
         #[cfg(feature = "pubsub")]
         KindInfo::of::<pubsub::Keys>(),

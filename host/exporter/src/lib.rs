@@ -19,6 +19,8 @@ mod googlestorage;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod kind;
+#[cfg(feature = "kinesis")]
+mod kinesis;
 mod later;
 mod log;
 mod name;
@@ -29,6 +31,8 @@ mod pubsub;
 #[cfg(feature = "s3")]
 mod s3;
 mod sink;
+#[cfg(feature = "sqs")]
+mod sqs;
 mod template;
 mod webhook;
 
