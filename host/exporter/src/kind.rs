@@ -17,10 +17,10 @@ use crate::azure;
 use crate::googlestorage;
 #[cfg(feature = "kafka")]
 use crate::kafka;
-#[cfg(feature = "pubsub")]
-use crate::pubsub;
 #[cfg(feature = "kinesis")]
 use crate::kinesis;
+#[cfg(feature = "pubsub")]
+use crate::pubsub;
 #[cfg(feature = "s3")]
 use crate::s3;
 #[cfg(feature = "sqs")]
