@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::config::invalid;
+#[cfg(not(all(feature = "azure", feature = "googlestorage", feature = "s3", feature = "sqs")))]
 use crate::config::require;
 use crate::kind::Kind;
 #[cfg(not(all(feature = "azure", feature = "googlestorage", feature = "s3")))]
