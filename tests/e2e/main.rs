@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod aws;
+mod azure;
 mod batches;
 mod bigquery;
 mod bookkeeping;
@@ -15,14 +17,18 @@ mod identity;
 mod intake;
 mod kafka;
 mod kill;
+mod kinesis;
 mod logging;
 mod neighbours;
+mod objects;
 mod pass_through;
 mod plugins;
 mod poison;
 mod pubsub;
 mod readers;
+mod s3;
 mod shutdown;
+mod sqs;
 mod surface;
 mod tenants;
 mod tls;

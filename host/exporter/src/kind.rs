@@ -19,10 +19,14 @@ use crate::bigquery;
 use crate::googlestorage;
 #[cfg(feature = "kafka")]
 use crate::kafka;
+#[cfg(feature = "kinesis")]
+use crate::kinesis;
 #[cfg(feature = "pubsub")]
 use crate::pubsub;
 #[cfg(feature = "s3")]
 use crate::s3;
+#[cfg(feature = "sqs")]
+use crate::sqs;
 use crate::{ConfigError, ConfigProblem, Exporter, LineSink, file, later, log, webhook};
 
 /// Builds an exporter from its own keys.
@@ -156,7 +160,13 @@ pub fn kinds() -> &'static [KindInfo] {
         KindInfo::of::<kafka::Keys>(),
         #[cfg(not(feature = "kafka"))]
         KindInfo::of::<later::Kafka>(),
+        #[cfg(feature = "kinesis")]
+        KindInfo::of::<kinesis::Keys>(),
+        #[cfg(not(feature = "kinesis"))]
         KindInfo::of::<later::Kinesis>(),
+        #[cfg(feature = "sqs")]
+        KindInfo::of::<sqs::Keys>(),
+        #[cfg(not(feature = "sqs"))]
         KindInfo::of::<later::Sqs>(),
         #[cfg(feature = "pubsub")]
         KindInfo::of::<pubsub::Keys>(),

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::config::invalid;
+#[cfg(not(all(feature = "azure", feature = "googlestorage", feature = "s3", feature = "sqs")))]
 use crate::config::require;
 use crate::kind::Kind;
 #[cfg(not(all(feature = "azure", feature = "googlestorage", feature = "s3")))]
@@ -130,7 +131,8 @@ kind!(Kafka "kafka" ["kafka.topic", "kafka.addresses"], |keys, problems, _| {
     }
 });
 
-/// Records on an Amazon Kinesis stream.
+/// One record per event on an Amazon Kinesis stream. This program was built without it (cargo feature `kinesis`).
+#[cfg(not(feature = "kinesis"))]
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Kinesis {
@@ -139,6 +141,7 @@ pub(crate) struct Kinesis {
     /// The stream's name; wins over `streamArn`.
     stream_name: String,
 }
+#[cfg(not(feature = "kinesis"))]
 kind!(Kinesis "kinesis" ["streamArn", "streamName"], |keys, problems, _| {
     if keys.stream_arn.is_empty() && keys.stream_name.is_empty() {
         let what = "no \"streamArn\" or \"streamName\" property found for kind \"kinesis\"";
@@ -146,13 +149,15 @@ kind!(Kinesis "kinesis" ["streamArn", "streamName"], |keys, problems, _| {
     }
 });
 
-/// One message per event on an Amazon SQS queue.
+/// One message per event on an Amazon SQS queue. This program was built without it (cargo feature `sqs`).
+#[cfg(not(feature = "sqs"))]
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Sqs {
     /// Mandatory. The queue's URL.
     queue_url: String,
 }
+#[cfg(not(feature = "sqs"))]
 kind!(Sqs "sqs" ["queueUrl"], |keys, problems, _| {
     require(problems, "sqs", "queueUrl", &keys.queue_url, "https://sqs.eu-west-1.amazonaws.com/123456789012/my-queue");
 });

@@ -21,6 +21,8 @@ mod googlestorage;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod kind;
+#[cfg(feature = "kinesis")]
+mod kinesis;
 mod later;
 mod log;
 mod name;
@@ -31,6 +33,8 @@ mod pubsub;
 #[cfg(feature = "s3")]
 mod s3;
 mod sink;
+#[cfg(feature = "sqs")]
+mod sqs;
 mod template;
 mod webhook;
 

@@ -30,6 +30,10 @@ fn tracking(number: usize) -> String {
     .to_string()
 }
 
+fn same(line: &str) -> String {
+    serde_json::from_str::<Value>(line).unwrap().to_string()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn both_event_types_and_all_formats_read_back_in_other_peoples_readers() {
     let Some(gcs) = gcs::shared().await else { return };
@@ -67,7 +71,8 @@ async fn both_event_types_and_all_formats_read_back_in_other_peoples_readers() {
         let objects = gcs.download(bucket, &directory).await;
         assert!(!objects.is_empty(), "{kind} {format}");
         match *format {
-            "format: JSON" => assert_eq!(lines(&objects), sorted(sent.clone())),
+            // Fields have another order in the events of this test.
+            "format: JSON" => assert_eq!(sorted(lines(&objects).iter().map(|line| same(line)).collect()), sorted(sent.clone())),
             "format: csv" => drop(read_back("plain", &directory, sent)),
             format if format == quoted => drop(read_back("csv", &directory, sent)),
             _ => drop(read_back("parquet", &directory, sent)),

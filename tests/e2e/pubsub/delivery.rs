@@ -5,7 +5,7 @@ use flagpost_tests::servers::unique;
 use flagpost_tests::{Program, Setup, events, flagpost};
 use serde_json::json;
 
-use super::{exporter, feature, sorted, tracking, values};
+use super::{exporter, feature, make_topic, sorted, tracking, values};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_event_of_both_types_is_one_message_with_its_json_and_upstreams_attribute() {
@@ -74,7 +74,7 @@ async fn a_topic_that_is_made_later_gets_everything() {
     let told = task["lastError"]["message"].as_str().unwrap_or_default().to_owned();
     assert!(told.contains(&topic) && told.contains("create the topic, or correct `projectID` and `topic`"), "{task}");
     assert_eq!(relay.metrics().await.counts("out").waiting, 500);
-    pubsub.make_topic(&topic).await;
+    make_topic(&relay, &pubsub, &topic).await;
     relay.post(&events(501..601)).await;
     let counts = relay.drained(&["out"]).await.counts("out");
     assert_eq!((counts.delivered, counts.dead, counts.dropped), (600, 0, 0));

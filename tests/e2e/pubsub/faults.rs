@@ -6,7 +6,7 @@ use flagpost_tests::servers::pubsub::{self, PubSub};
 use flagpost_tests::{Program, Setup, events, until};
 use serde_json::json;
 
-use super::{exporter, values};
+use super::{exporter, make_topic, values};
 
 /// Waits until the exporter has met the fault.
 async fn troubled(relay: &Program) -> String {
@@ -70,7 +70,7 @@ async fn a_service_that_is_killed_or_hangs_in_the_middle_loses_nothing() {
     // It comes back without the topic: first the alarm, then everything.
     pubsub.restart().await;
     relay.in_state("out", "misconfigured").await;
-    pubsub.make_topic(&topic).await;
+    make_topic(&relay, &pubsub, &topic).await;
     reader.complete(&relay, 2_000).await;
     // It takes connections and answers nothing: only time-outs can tell.
     pubsub.pause();

@@ -4,7 +4,9 @@ mod delivery;
 mod faults;
 mod order;
 
-use flagpost_tests::servers::pubsub::{PROJECT, Pulled};
+use flagpost_tests::Program;
+use flagpost_tests::servers::pubsub::{PROJECT, PubSub, Pulled};
+use rustix::process::Signal;
 
 /// An exporter's YAML: quick to notice what goes wrong, quick to try again. `own` are further keys, flow style.
 fn exporter(name: &str, topic: &str, address: &str, own: &str) -> String {
@@ -45,4 +47,11 @@ fn values(messages: &[Pulled]) -> Vec<String> {
 fn sorted(mut events: Vec<String>) -> Vec<String> {
     events.sort();
     events
+}
+
+/// Makes a topic that a relay waits for. The relay is held meanwhile: a message that comes before the subscription is in no subscription.
+async fn make_topic(relay: &Program, pubsub: &PubSub, topic: &str) {
+    relay.signal(Signal::STOP);
+    pubsub.make_topic(topic).await;
+    relay.signal(Signal::CONT);
 }

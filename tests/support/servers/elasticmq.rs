@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use super::boto::Access;
-use super::{Process, given, installed};
+use super::{Process, Toxiproxy, given, installed};
 use crate::setup::free_port;
 
 /// A server.
@@ -55,9 +55,12 @@ impl ElasticMq {
         &self.access
     }
 
-    /// Its port on the loopback interface.
-    pub fn port(&self) -> u16 {
-        self.port
+    /// A fault proxy, and where the service is behind it. `None`: skipped.
+    pub async fn proxied(&self) -> Option<(Toxiproxy, Access)> {
+        let directory = &self.ours.as_ref().expect("the test needs a server of its own").0;
+        let port = free_port();
+        let proxy = Toxiproxy::before(directory.path(), port, self.port).await?;
+        Some((proxy, Access { endpoint: format!("http://127.0.0.1:{port}"), ..self.access.clone() }))
     }
 
     /// Ends it in the middle of whatever it does.

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use super::boto::Access;
-use super::{Process, given, installed, unique};
+use super::{Process, Toxiproxy, given, installed, unique};
 use crate::setup::free_port;
 use crate::{client, until};
 
@@ -66,9 +66,12 @@ impl Moto {
         format!("{}{path}", self.access.endpoint)
     }
 
-    /// Its port on the loopback interface.
-    pub fn port(&self) -> u16 {
-        self.port
+    /// A fault proxy, and where the service is behind it. `None`: skipped.
+    pub async fn proxied(&self) -> Option<(Toxiproxy, Access)> {
+        let directory = self.directory.as_ref().expect("the test needs a server of its own");
+        let port = free_port();
+        let proxy = Toxiproxy::before(directory.path(), port, self.port).await?;
+        Some((proxy, Access { endpoint: format!("http://127.0.0.1:{port}"), ..self.access.clone() }))
     }
 
     /// Makes a user who may do what that statement of a policy says; gives the access key and its secret.

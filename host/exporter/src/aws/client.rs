@@ -61,11 +61,6 @@ impl Connector {
         Connector { place, patience }
     }
 
-    /// How long things may take.
-    pub(crate) fn patience(&self) -> Patience {
-        self.patience
-    }
-
     /// Reads the environment and the shared files, and finds the region; asks the machine (IMDS) only when nothing else says it. Credentials
     /// are looked for by the first call of a client.
     pub(crate) async fn config(&self) -> Result<SdkConfig, Failure> {
@@ -157,11 +152,6 @@ impl<C: Clone> Lazy<C> {
     /// A client of the SDK's: `make` gives it from a configuration.
     pub(crate) fn new(connector: Connector, make: fn(&SdkConfig) -> C) -> Self {
         Lazy { connector, make, known: Mutex::default() }
-    }
-
-    /// How it is made.
-    pub(crate) fn connector(&self) -> &Connector {
-        &self.connector
     }
 
     /// The client; a new one when there is none. Two that are made at the same time are both good.

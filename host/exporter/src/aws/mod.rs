@@ -16,9 +16,11 @@
 mod client;
 mod config;
 mod outcome;
+mod spread;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use client::{Connector, Lazy, Patience};
 pub(crate) use config::{AssumeRole, Place, region_of_arn, region_of_host};
 pub(crate) use outcome::{Failure, Meaning, Table, Tally, meaning};
+pub(crate) use spread::Spread;

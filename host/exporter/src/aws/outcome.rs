@@ -284,6 +284,12 @@ impl Tally {
         self.rejected.push(RejectedEvent { index, reason: reason.into() });
     }
 
+    /// Whether nothing was taken so far and several were refused one by one: then it is not worth while to look for more of them, and
+    /// delivery may think again.
+    pub(crate) fn hopeless(&self) -> bool {
+        self.delivered == 0 && self.rejected.len() >= 3
+    }
+
     /// Whether something is to be sent again: what has not been sent yet should wait behind it.
     pub(crate) fn troubled(&self) -> bool {
         self.trouble.is_some()

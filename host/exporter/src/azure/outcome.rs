@@ -3,7 +3,6 @@
 //! Its error code decides, which stands in a header; where it says nothing known, the status does. Blobs are opaque to the service: what it refuses,
 //! except for its size, is never an event's fault.
 
-use std::error::Error as _;
 use std::time::SystemTime;
 
 use azure_core::Error;

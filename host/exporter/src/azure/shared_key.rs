@@ -47,6 +47,8 @@ impl SharedKey {
     }
 }
 
+// With a lifetime written down it would be another function than the trait's.
+#[allow(elided_lifetimes_in_paths)]
 #[async_trait]
 impl Policy for SharedKey {
     async fn send(&self, context: &Context, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {

@@ -112,7 +112,7 @@ fn at_once(object: &Object) -> BlockBlobClientUploadOptions<'static> {
 }
 
 fn content(bytes: Bytes) -> RequestContent<Bytes, azure_core::http::NoFormat> {
-    RequestContent::from(bytes)
+    bytes.into()
 }
 
 #[async_trait]

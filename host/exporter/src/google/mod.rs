@@ -14,6 +14,9 @@ mod credentials;
 mod lazy;
 mod outcome;
 mod policy;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) mod scripted;
 
 pub(crate) use access::{Access, AccessKeys};
 pub(crate) use credentials::Source;

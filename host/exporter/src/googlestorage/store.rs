@@ -215,11 +215,15 @@ mod tests {
     use super::*;
 
     fn store(endpoint: &str) -> GoogleStore {
-        let keys = AccessKeys { endpoint, file: "", text: None, emulator: None };
+        store_as(endpoint, "")
+    }
+
+    fn store_as(endpoint: &str, file: &str) -> GoogleStore {
+        let keys = AccessKeys { endpoint, file, text: None, emulator: None };
         let access = Access::check(keys, &mut Problems::default()).unwrap();
         let kms_key = Some("projects/p/k".to_owned());
         let config = GoogleConfig { bucket: "b".to_owned(), access, storage_class: Some("NEARLINE".to_owned()), kms_key };
-        GoogleStore::new(config, Duration::from_secs(1)).unwrap()
+        GoogleStore::new(config, Duration::from_secs(10)).unwrap()
     }
 
     #[test]
@@ -238,6 +242,38 @@ mod tests {
             (service.place(), store("http://h:1").place()),
             ("googleStorage:https://storage.googleapis.com/b".into(), "googleStorage:http://h:1/b".into())
         );
+    }
+
+    #[tokio::test]
+    async fn a_probe_asks_for_rights_and_an_emulator_for_the_bucket() {
+        const TEST: &str = "GET /storage/v1/b/b/iam/testPermissions?permissions=storage.objects.create";
+        const GET: &str = "GET /storage/v1/b/b?fields=name";
+        const TOKEN: &str = "POST /token";
+        let token = r#"{"access_token":"t","token_type":"Bearer","expires_in":3600}"#;
+        let missing = r#"{"error":{"code":404,"message":"The specified bucket does not exist."}}"#;
+        let denied = r#"{"error":{"code":403,"message":"a@b is not allowed","errors":[{"reason":"forbidden"}]}}"#;
+        let cases = [
+            (false, vec![(GET, 200, r#"{"name":"b"}"#)], ""),
+            (false, vec![(GET, 404, missing)], "The specified bucket does not exist.: create the bucket"),
+            (true, vec![(TOKEN, 200, token), (TEST, 200, r#"{"permissions":["storage.objects.create"]}"#)], ""),
+            (true, vec![(TOKEN, 200, token), (TEST, 200, "{}")], "storage.objects.create is not granted: give the account"),
+            (true, vec![(TOKEN, 200, token), (TEST, 404, missing)], "create the bucket, or correct `bucket`"),
+            (true, vec![(TOKEN, 200, token), (TEST, 403, denied)], "a@b is not allowed: give the account"),
+            (true, vec![(TOKEN, 401, r#"{"error":"invalid_grant"}"#)], "check the credentials"),
+            (true, vec![(TOKEN, 200, token), (TEST, 503, "busy")], "503: busy"),
+        ];
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("credentials.json");
+        for (credentials, script, expected) in cases {
+            let (address, _) = crate::google::scripted::service(script.clone()).await;
+            let uri = format!("{address}/token");
+            let user = json!({ "type": "authorized_user", "client_id": "i", "client_secret": "s", "refresh_token": "r", "token_uri": uri });
+            std::fs::write(&file, user.to_string()).unwrap();
+            let store = store_as(&address, if credentials { file.to_str().unwrap() } else { "" });
+            let object = Object { name: "n".to_owned(), owner: "o".to_owned() };
+            let said = store.probe(&object).await.map_or_else(|error| error.to_string(), |()| String::new());
+            assert!(said.contains(expected) && (said.is_empty() == expected.is_empty()), "{script:?}: {said}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ const MOST_FRESH: usize = 64;
 /// Writes each batch as an object of a store.
 #[derive(Debug)]
 pub(crate) struct ObjectExporter<S> {
-    store: Arc<S>,
+    pub(super) store: Arc<S>,
     config: Arc<ObjectConfig>,
     /// Batches planned by this process and not tried yet: nobody can have left anything of them.
     fresh: Mutex<HashSet<BatchId>>,

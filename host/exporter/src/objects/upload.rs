@@ -28,7 +28,7 @@ pub(super) async fn upload<S: ObjectStore>(
         // All of it; unless the encoder failed.
         let encoded = parts.end().await?;
         let put = store.put(&object, first).await?;
-        settle(store, &object, put).await?;
+        settle(&**store, &object, put).await?;
         return Ok(encoded);
     };
     if !fresh {
@@ -52,7 +52,7 @@ pub(super) async fn upload<S: ObjectStore>(
         Put::Stored => drop(begun.upload.take()),
         Put::Exists => begun.abort().await,
     }
-    settle(store, &object, put).await?;
+    settle(&**store, &object, put).await?;
     Ok(encoded)
 }
 

@@ -110,3 +110,60 @@ async fn ask(config: &PubSubConfig) -> Result<(), Verdict> {
         Err(error) => Err(judge(&error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use flagpost_settings::{Node, Problems, decode};
+    use serde_json::json;
+
+    use super::super::config::Keys;
+    use super::*;
+    use crate::google::scripted::service;
+
+    #[tokio::test]
+    async fn a_probe_asks_for_the_right_and_then_for_the_topic() {
+        const TEST: &str = "POST /v1/projects/p/topics/events:testIamPermissions";
+        const GET: &str = "GET /v1/projects/p/topics/events?";
+        let topic = r#"{"name":"projects/p/topics/events"}"#;
+        let missing = r#"{"error":{"code":404,"message":"Topic not found","status":"NOT_FOUND"}}"#;
+        let denied = r#"{"error":{"code":403,"message":"User not authorized","status":"PERMISSION_DENIED"}}"#;
+        let unknown = r#"{"error":{"code":501,"status":"UNIMPLEMENTED"}}"#;
+        let granted = r#"{"permissions":["pubsub.topics.publish"]}"#;
+        let cases = [
+            (vec![(TEST, 200, granted)], ""),
+            // An emulator.
+            (vec![(TEST, 501, unknown), (GET, 200, topic)], ""),
+            (vec![(TEST, 501, unknown), (GET, 404, missing)], "Topic not found: create the topic"),
+            (vec![(TEST, 200, "{}"), (GET, 200, topic)], "pubsub.topics.publish is not granted: give the account the role"),
+            (vec![(TEST, 200, "{}"), (GET, 404, missing)], "Topic not found: create the topic"),
+            (vec![(TEST, 200, "{}"), (GET, 403, denied)], "User not authorized: give the account the role"),
+            (vec![(TEST, 403, denied)], "User not authorized: give the account the role"),
+            (vec![(TEST, 401, "{}")], "401: {}: check the credentials"),
+        ];
+        for (script, expected) in cases {
+            let (address, asked) = service(script.clone()).await;
+            let mut problems = Problems::default();
+            let keys: Keys = decode(&Node::from(json!({ "projectID": "p", "topic": "events", "endpoint": address })), "", &mut problems);
+            let config = keys.check(&mut problems, None).unwrap();
+            let said = probe(&config).await.map_or_else(|error| error.to_string(), |()| String::new());
+            assert!(said.contains(expected) && (said.is_empty() == expected.is_empty()), "{script:?}: {said}");
+            assert_eq!(asked.lock().unwrap().len(), script.len(), "{script:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_probe_of_what_is_not_there_ends() {
+        let mut problems = Problems::default();
+        let keys = json!({ "projectID": "p", "topic": "events", "endpoint": "http://127.0.0.1:9", "timeout": "2s" });
+        let keys: Keys = decode(&Node::from(keys), "", &mut problems);
+        let config = keys.check(&mut problems, None).unwrap();
+        let said = probe(&config).await.unwrap_err().to_string();
+        assert!(said.starts_with("topic projects/p/topics/events at http://127.0.0.1:9: "), "{said}");
+        // Publishing too.
+        let client = Client::connect(&config).await.unwrap();
+        let message = Message { index: 0, data: bytes::Bytes::from_static(b"{}") };
+        let verdict = client.publish("", vec![message]).await.unwrap_err();
+        assert_eq!(verdict.meaning, Meaning::Passing, "{verdict:?}");
+    }
+}
