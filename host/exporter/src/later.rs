@@ -13,6 +13,9 @@ use serde::Deserialize;
 #[cfg(not(feature = "kafka"))]
 use serde_json::Value;
 
+#[cfg(not(all(feature = "azure", feature = "bigquery")))]
+use crate::Secret;
+#[cfg(not(all(feature = "bigquery", feature = "kafka", feature = "kinesis", feature = "pubsub")))]
 use crate::config::invalid;
 #[cfg(not(all(feature = "azure", feature = "googlestorage", feature = "s3", feature = "sqs")))]
 use crate::config::require;
@@ -21,7 +24,7 @@ use crate::kind::Kind;
 use crate::name::Join;
 #[cfg(not(all(feature = "azure", feature = "googlestorage", feature = "s3")))]
 use crate::objects::object_keys;
-use crate::{BuildContext, Exporter, Secret, kinds};
+use crate::{BuildContext, Exporter, kinds};
 
 /// Upstream's default name of the tracer.
 const DEFAULT_TRACER: &str = "go-feature-flag";
