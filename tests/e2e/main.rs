@@ -3,13 +3,16 @@
 #![allow(clippy::unwrap_used)]
 
 mod aws;
+mod azure;
 mod batches;
+mod bigquery;
 mod bookkeeping;
 mod clients;
 mod command_line;
 mod differences;
 mod drain;
 mod formats;
+mod gcs;
 mod identity;
 mod intake;
 mod kafka;
@@ -17,12 +20,15 @@ mod kill;
 mod kinesis;
 mod logging;
 mod neighbours;
+mod objects;
 mod pass_through;
 mod plugins;
 mod poison;
+mod pubsub;
 mod readers;
 mod reload;
 mod replace;
+mod s3;
 mod shutdown;
 mod sqs;
 mod surface;

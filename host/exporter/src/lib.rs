@@ -5,11 +5,19 @@
 
 #[cfg(feature = "aws")]
 mod aws;
+#[cfg(feature = "azure")]
+mod azure;
+#[cfg(feature = "bigquery")]
+mod bigquery;
 mod config;
 mod file;
 mod format;
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(feature = "google")]
+mod google;
+#[cfg(feature = "googlestorage")]
+mod googlestorage;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod kind;
@@ -17,7 +25,13 @@ mod kind;
 mod kinesis;
 mod later;
 mod log;
+mod name;
+mod objects;
 mod outcome;
+#[cfg(feature = "pubsub")]
+mod pubsub;
+#[cfg(feature = "s3")]
+mod s3;
 mod sink;
 #[cfg(feature = "sqs")]
 mod sqs;

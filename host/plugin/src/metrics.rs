@@ -69,7 +69,9 @@ impl Metrics {
         let series: usize = all.values().map(|(_, series)| series.len()).sum();
         match all.get(&name) {
             None if all.len() >= MAX_NAMES || series >= MAX_SERIES => return false,
-            Some((was_counter, known)) if *was_counter != counter || (!known.contains_key(&labels) && series >= MAX_SERIES) => return false,
+            Some((was_counter, known)) if *was_counter != counter || (!known.contains_key(&labels) && series >= MAX_SERIES) => {
+                return false;
+            }
             _ => {}
         }
         let (_, known) = all.entry(name).or_insert_with(|| (counter, BTreeMap::new()));
@@ -89,7 +91,9 @@ impl Metrics {
             labels: labels.clone(),
             value,
         };
-        all.iter().flat_map(|(name, (counter, series))| series.iter().map(move |(labels, value)| one(name, *counter, labels, *value))).collect()
+        all.iter()
+            .flat_map(|(name, (counter, series))| series.iter().map(move |(labels, value)| one(name, *counter, labels, *value)))
+            .collect()
     }
 }
 
