@@ -30,8 +30,8 @@ fn failing(user: &str, code: &'static str, fault: bool) -> Rule {
         request
     };
     let answer = move |mut answer: Value| {
-        let failed = ids.lock().unwrap().drain(..).map(|id| json!({ "Id": id, "Code": code, "Message": "said so", "SenderFault": fault }));
-        let mut failed: Vec<Value> = failed.collect();
+        let failure = |id| json!({ "Id": id, "Code": code, "Message": "said so", "SenderFault": fault });
+        let mut failed: Vec<Value> = ids.lock().unwrap().drain(..).map(failure).collect();
         failed.extend(answer["Failed"].as_array().into_iter().flatten().cloned());
         answer["Failed"] = failed.into();
         answer

@@ -259,10 +259,10 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) delivered: usize,
-    retry: Vec<u32>,
-    rejected: Vec<RejectedEvent>,
+    pub(super) retry: Vec<u32>,
+    pub(super) rejected: Vec<RejectedEvent>,
     /// Why messages are to be sent again: the first reason, or the first that somebody must do something about.
-    trouble: Option<Failure>,
+    pub(super) trouble: Option<Failure>,
 }
 
 impl Tally {

@@ -93,10 +93,12 @@ fn every_key_of_every_kind_can_be_set_by_a_variable() {
         let schema = (info.schema)();
         for key in (info.keys)() {
             let of = &schema["properties"][key];
-            let (suffix, value) = match of["type"].as_str() {
-                Some("object") if of.get("properties").is_some() => ("_TOPIC", "t"),
-                Some("object") => ("_NAME", "v"),
-                _ => ("", "v"),
+            // A section is set by one of its keys, whichever.
+            let inner = of["properties"].as_object().and_then(|inner| inner.iter().find(|(_, of)| of["type"] == "string"));
+            let (suffix, value) = match (of["type"].as_str(), inner) {
+                (Some("object"), Some((inner, _))) => (format!("_{}", inner.to_ascii_uppercase()), "v"),
+                (Some("object"), None) => ("_NAME".to_owned(), "v"),
+                _ => (String::new(), "v"),
             };
             for (start, path) in
                 [("EXPORTERS_0", "exporters[0]"), ("EXPORTER", "exporter"), ("FLAGSETS_1_EXPORTERS_0", "flagSets[1].exporters[0]")]
