@@ -209,7 +209,10 @@ async fn a_configuration_that_the_plugins_schema_refuses_is_told_with_its_line_a
     let relay = Program::start(&setup).await;
     let task = relay.in_state("plugin", "invalid").await;
     let reason = task["reason"].as_str().unwrap();
-    assert!(reason.contains("refuses its configuration: line ") && reason.contains(": config.endpont: the plugin knows no such key"), "{reason}");
+    assert!(
+        reason.contains("refuses its configuration: line ") && reason.contains(": config.endpont: the plugin knows no such key"),
+        "{reason}"
+    );
     assert_eq!(task["plugin"]["diagnostics"][0]["path"], "config.endpont", "{task}");
     assert!(!relay.log().contains("s3cret-value") && !task.to_string().contains("s3cret-value"));
     the_other_delivers(&setup, &relay).await;

@@ -157,7 +157,8 @@ impl PluginHost {
         let secrets = Arc::new(Secrets::new(&spec));
         let mut hidden = spec.hidden.clone();
         secrets.hide_in(&mut hidden);
-        let revealed: Vec<_> = spec.secrets.iter().filter(|(_, secret)| secret.exposure == SecretUse::Reveal).map(|(name, _)| name).collect();
+        let revealed: Vec<_> =
+            spec.secrets.iter().filter(|(_, secret)| secret.exposure == SecretUse::Reveal).map(|(name, _)| name).collect();
         if !revealed.is_empty() {
             tracing::warn!(plugin = spec.name, secrets = ?revealed, "the plugin sees these secrets (as: reveal)");
         }

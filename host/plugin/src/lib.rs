@@ -93,6 +93,4 @@ pub use outbound::{Resolver, SystemResolver};
 pub use places::{Places, PluginDiagnostic};
 pub use redact::Hidden;
 pub use report::{LoadStep, PluginEncoding, PluginReport, PluginState, PluginStats, RefusedFile};
-pub use spec::{
-    PluginGrants, PluginHttp, PluginLimits, PluginSecret, PluginSpec, SecretUse, SpecError, SpecProblem, StateQuota,
-};
+pub use spec::{PluginGrants, PluginHttp, PluginLimits, PluginSecret, PluginSpec, SecretUse, SpecError, SpecProblem, StateQuota};

@@ -47,9 +47,12 @@ pub(crate) enum Change {
 
 type Labels = Vec<(String, String)>;
 
+/// Whether a name is a counter's, and its values.
+type Family = (bool, BTreeMap<Labels, f64>);
+
 /// The numbers of one plugin.
 #[derive(Debug, Default)]
-pub(crate) struct Metrics(Mutex<BTreeMap<String, (bool, BTreeMap<Labels, f64>)>>);
+pub(crate) struct Metrics(Mutex<BTreeMap<String, Family>>);
 
 impl Metrics {
     /// Changes a number. `false`: it goes beyond what is bounded, or is no number that can be kept; nothing was changed.
@@ -69,7 +72,9 @@ impl Metrics {
         let series: usize = all.values().map(|(_, series)| series.len()).sum();
         match all.get(&name) {
             None if all.len() >= MAX_NAMES || series >= MAX_SERIES => return false,
-            Some((was_counter, known)) if *was_counter != counter || (!known.contains_key(&labels) && series >= MAX_SERIES) => return false,
+            Some((was_counter, known)) if *was_counter != counter || (!known.contains_key(&labels) && series >= MAX_SERIES) => {
+                return false;
+            }
             _ => {}
         }
         let (_, known) = all.entry(name).or_insert_with(|| (counter, BTreeMap::new()));
@@ -89,7 +94,9 @@ impl Metrics {
             labels: labels.clone(),
             value,
         };
-        all.iter().flat_map(|(name, (counter, series))| series.iter().map(move |(labels, value)| one(name, *counter, labels, *value))).collect()
+        all.iter()
+            .flat_map(|(name, (counter, series))| series.iter().map(move |(labels, value)| one(name, *counter, labels, *value)))
+            .collect()
     }
 }
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::{PluginDiagnostic, PluginGrants};
 pub use crate::payload::Encoding as PluginEncoding;
+use crate::{PluginDiagnostic, PluginGrants};
 
 /// A plugin's state and facts, for `/health/exporters`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

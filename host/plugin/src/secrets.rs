@@ -14,8 +14,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use flagpost_exporter::Secret;
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue};
 use http::Method;
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue};
 use url::Url;
 
 use crate::policy::{Denial, HostRule, Target};
@@ -303,7 +303,9 @@ mod tests {
         assert_eq!(post("https://in.acme.dev/v1", &basic).unwrap(), [format!("Basic {}", STANDARD.encode("anna:k3y-of-acme"))]);
         assert_eq!(post("https://other.dev", "Basic !!").unwrap(), ["Basic !!"]);
         assert_eq!(post("https://other.dev", "plain").unwrap(), ["plain"]);
-        for (method, url) in [(Method::POST, "https://evil.dev/"), (Method::GET, "https://in.acme.dev/"), (Method::POST, "http://in.acme.dev/")] {
+        for (method, url) in
+            [(Method::POST, "https://evil.dev/"), (Method::GET, "https://in.acme.dev/"), (Method::POST, "http://in.acme.dev/")]
+        {
             for header in [key.as_str(), &basic] {
                 let error = send(&secrets, method.clone(), url, header).unwrap_err();
                 assert!(error.contains("secrets: { KEY: { hosts: [ \"") && error.contains(method.as_str()), "{error}");

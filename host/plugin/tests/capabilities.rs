@@ -214,7 +214,9 @@ fn a_socket_goes_where_it_is_granted_by_address_or_by_name_and_nowhere_else() {
         let (told, denied, why) = talk("metadata.example:80", &[&grant(&name)]).await;
         assert!(told["Err"].is_string() && denied == 1, "{told} {denied}");
         assert!(why.contains("allowedSockets: [ \"tcp://metadata.example:PORT\" ]"), "{why}");
-        for (address, granted) in [(literal.clone(), grant("127.0.0.1:1")), (literal.clone(), grant(&name)), (name.clone(), grant("localhost:1"))] {
+        for (address, granted) in
+            [(literal.clone(), grant("127.0.0.1:1")), (literal.clone(), grant(&name)), (name.clone(), grant("localhost:1"))]
+        {
             let (told, denied, _) = talk(&address, &[&granted]).await;
             assert!(told["Err"].is_string() && denied >= 1, "{address} {granted}: {told} {denied}");
         }
@@ -237,7 +239,8 @@ fn state_is_refused_until_it_is_granted_kept_within_its_quota_and_there_after_a_
         assert_eq!(told.matches("state: { maxBytes: 1MiB, maxKeys: 1000 }").count(), 2, "{told}");
         assert_eq!(exporter.stats().state_refused, 2);
         let quota = Some(StateQuota { max_bytes: 1000, max_keys: 3 });
-        let steps = json!([["get", "a"], ["set", "a", "1"], ["get", "a"], ["set", "b", "2"], ["list", ""], ["fill", "c", 2000], ["delete", "b"]]);
+        let steps =
+            json!([["get", "a"], ["set", "a", "1"], ["get", "a"], ["set", "b", "2"], ["list", ""], ["fill", "c", 2000], ["delete", "b"]]);
         let exporter = common::load(&host(), with(steps, quota)).await;
         let told = ask(&exporter).await;
         assert_eq!(told.as_array().unwrap()[..5], [json!(null), json!(true), json!("1"), json!(true), json!(["a", "b"])]);

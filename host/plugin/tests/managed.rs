@@ -4,7 +4,9 @@
 
 mod common;
 
-use common::{HOST, RUNTIME, ask, batch_of, feature_line, features, file, invalid, load, managed, managed_wat, ready, settled, tracking_line};
+use common::{
+    HOST, RUNTIME, ask, batch_of, feature_line, features, file, invalid, load, managed, managed_wat, ready, settled, tracking_line,
+};
 use flagpost_event::EventKind;
 use flagpost_exporter::{ExportError, Exporter, Readiness};
 use flagpost_plugin::{Hidden, Places, PluginLimits, PluginSpec, PluginState};
@@ -72,7 +74,10 @@ fn a_batch_arrives_with_its_id_and_the_configuration_once_before_it() {
         for _ in 0..2 {
             let told: Value = ask(&exporter).await;
             assert_eq!((&told["id"], &told["attempt"], &told["count"]), (&json!("store-default-feature-1-n"), &json!(1), &json!(1)));
-            assert_eq!((told["kind"].as_str().unwrap(), told["lines"].as_str().unwrap()), ("EventKind::Feature", &*(feature_line(0) + "\n")));
+            assert_eq!(
+                (told["kind"].as_str().unwrap(), told["lines"].as_str().unwrap()),
+                ("EventKind::Feature", &*(feature_line(0) + "\n"))
+            );
             assert_eq!(told["config"], config);
         }
         assert_eq!(exporter.stats().instances, 1, "what was described in is another instance, and not counted");
@@ -220,7 +225,11 @@ fn guests_are_told_that_nothing_more_comes_and_one_that_never_returns_is_not_wai
         exporter.close().await;
         assert_eq!(exporter.stats().traps, 1);
         let wasm = managed_wat(&data, &describe, "", OK, "(loop $for-ever (br $for-ever))");
-        let limits = PluginLimits { cpu: std::time::Duration::from_secs(600), timeout: std::time::Duration::from_secs(600), ..PluginLimits::default() };
+        let limits = PluginLimits {
+            cpu: std::time::Duration::from_secs(600),
+            timeout: std::time::Duration::from_secs(600),
+            ..PluginLimits::default()
+        };
         let exporter = ready(PluginSpec { limits, ..PluginSpec::new("acme", file(&wasm)) }).await;
         exporter.close().await;
         assert!(exporter.export(&features(1)).await.is_err());

@@ -116,8 +116,7 @@ impl GuestState {
             wasi.env(name, value);
         }
         for (guest, host) in &shared.spec.files {
-            wasi.preopened_dir(host, guest, FsPerms::ReadOnly)
-                .map_err(|why| format_err!("{} (key `files`): {why:#}", host.display()))?;
+            wasi.preopened_dir(host, guest, FsPerms::ReadOnly).map_err(|why| format_err!("{} (key `files`): {why:#}", host.display()))?;
         }
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(super::MAX_HEADER_BYTES);

@@ -67,8 +67,7 @@ mod tests {
 
     #[test]
     fn credentials_stay_with_their_origin() {
-        let [one, same, other] =
-            ["https://a.dev/x", "https://a.dev:443/y", "https://a.dev:8443/y"].map(|url| Url::parse(url).unwrap());
+        let [one, same, other] = ["https://a.dev/x", "https://a.dev:443/y", "https://a.dev:8443/y"].map(|url| Url::parse(url).unwrap());
         let mut headers: HeaderMap = [(AUTHORIZATION, "k".parse().unwrap()), (COOKIE, "c".parse().unwrap())].into_iter().collect();
         strip(&mut headers, &one, &same);
         assert_eq!(headers.len(), 2);

@@ -80,11 +80,8 @@ impl Outbound {
         }
         let client = self.client().map_err(|why| Error::InternalError(Some(why)))?;
         let budget = budget(deadline);
-        let outgoing = client
-            .request(parts.method, url)
-            .headers(headers)
-            .timeout(budget)
-            .body(reqwest::Body::wrap_stream(body.clone().into_stream()));
+        let outgoing =
+            client.request(parts.method, url).headers(headers).timeout(budget).body(reqwest::Body::wrap_stream(body.clone().into_stream()));
         let first_byte = options.first_byte_timeout.unwrap_or(budget);
         let response = match timeout(first_byte, outgoing.send()).await {
             Ok(Ok(response)) => response,

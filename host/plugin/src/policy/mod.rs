@@ -131,13 +131,17 @@ pub(crate) enum Denial {
         "the secret `{name}` is not for {method} {origin}; if it is, add to this exporter: secrets: {{ {name}: {{ hosts: [ \"{method} {origin}\" ] }} }}"
     )]
     Secret { name: String, method: Method, origin: String },
-    #[error("the placeholder of the secret `{name}` stands in {place}; it is replaced in header values only: send it in a header, or give the plugin the secret itself (as: reveal)")]
+    #[error(
+        "the placeholder of the secret `{name}` stands in {place}; it is replaced in header values only: send it in a header, or give the plugin the secret itself (as: reveal)"
+    )]
     SecretPlace { name: String, place: &'static str },
     #[error("a secret has characters that no header may have; look for line feeds in it")]
     SecretValue,
     #[error("tcp://{to} is not granted; to grant it, add to this exporter: allowedSockets: [ \"tcp://{to}\" ]")]
     Socket { to: String },
-    #[error("looking up `{name}` is not granted: only names in `allowedSockets` are looked up; add to this exporter: allowedSockets: [ \"tcp://{name}:PORT\" ]")]
+    #[error(
+        "looking up `{name}` is not granted: only names in `allowedSockets` are looked up; add to this exporter: allowedSockets: [ \"tcp://{name}:PORT\" ]"
+    )]
     LookUp { name: String },
     #[error("the scheme `{scheme}` is not served; expected http or https")]
     NotHttp { scheme: String },

@@ -108,7 +108,10 @@ pub(crate) fn secrets(
             (Some(variable), None) => match around.env.get(variable) {
                 Some(value) => value.to_owned(),
                 None => {
-                    wrong(format!("the environment variable {variable} is not set"), "set it for the relay, or take the secret from a `file`");
+                    wrong(
+                        format!("the environment variable {variable} is not set"),
+                        "set it for the relay, or take the secret from a `file`",
+                    );
                     continue;
                 }
             },
