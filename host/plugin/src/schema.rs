@@ -109,7 +109,9 @@ impl<'a> Cost<'a> {
                     let target = self.target(inner)?;
                     self.of(target, value, depth + 1)?
                 }
-                "$dynamicRef" | "$recursiveRef" => return Err(format!("its config-schema uses `{keyword}`, which is not served; use `$ref`")),
+                "$dynamicRef" | "$recursiveRef" => {
+                    return Err(format!("its config-schema uses `{keyword}`, which is not served; use `$ref`"));
+                }
                 "not" | "if" | "then" | "else" => self.of(inner, value, depth + 1)?,
                 keyword if IN_PLACE.contains(&keyword) => self.sum(&inside(inner), value, depth)?,
                 keyword if PASSIVE.contains(&keyword) => 0,
@@ -227,7 +229,12 @@ mod tests {
     #[test]
     fn a_schema_that_could_hurt_the_host_is_refused_before_it_is_used() {
         let doubling: Map<String, Value> = (0..40)
-            .map(|n| (format!("a{n}"), json!({ "allOf": [{ "$ref": format!("#/$defs/a{}", n + 1) }, { "$ref": format!("#/$defs/a{}", n + 1) }] })))
+            .map(|n| {
+                (
+                    format!("a{n}"),
+                    json!({ "allOf": [{ "$ref": format!("#/$defs/a{}", n + 1) }, { "$ref": format!("#/$defs/a{}", n + 1) }] }),
+                )
+            })
             .chain([("a40".to_owned(), json!({ "type": "object" }))])
             .collect();
         let long: Map<String, Value> = (0..5000)

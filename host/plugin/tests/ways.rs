@@ -130,7 +130,10 @@ fn a_certificates_file_that_cannot_be_used_makes_the_plugin_invalid_and_is_named
         let table = [
             (PluginHttp { ca: pki.file("missing.pem"), ..PluginHttp::default() }, "`http.tls.ca`) cannot be read"),
             (PluginHttp { ca: pki.file("empty.pem"), ..PluginHttp::default() }, "`http.tls.ca`) has no certificate"),
-            (PluginHttp { cert: pki.file("client.pem"), key: pki.file("empty.pem"), ..PluginHttp::default() }, "are no certificate with its key"),
+            (
+                PluginHttp { cert: pki.file("client.pem"), key: pki.file("empty.pem"), ..PluginHttp::default() },
+                "are no certificate with its key",
+            ),
         ];
         for (http, expected) in table {
             let reason = common::invalid(with(http)).await;
