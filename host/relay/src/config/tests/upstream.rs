@@ -114,7 +114,7 @@ fn upstreams_sentences_about_exporters_are_said_word_for_word() {
 
 #[test]
 fn kinds_that_are_not_served_yet_are_named_once_their_keys_are_right() {
-    let table = ["kind: googleStorage, bucket: b", "kind: pubsub, projectID: p, topic: t", "kind: opentelemetry"];
+    let table = ["kind: opentelemetry"];
     let served: Vec<&str> = flagpost_exporter::kinds().iter().filter(|info| info.served).map(|info| info.name).chain(["wasm"]).collect();
     let served = flagpost_settings::list(&served);
     for keys in table {
