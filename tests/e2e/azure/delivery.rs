@@ -54,7 +54,7 @@ async fn paths_are_templates_and_formats_are_read_by_other_peoples_programs() {
     }
     let setup = Setup::new().with_exporters(&yaml);
     let relay = Program::start(&setup).await;
-    let events: Vec<String> = (0..400).map(|number| crate::formats::feature(number)).collect();
+    let events: Vec<String> = (0..400).map(crate::formats::feature).collect();
     for part in events.chunks(100) {
         relay.post(part).await;
     }
@@ -88,7 +88,8 @@ async fn upstreams_example_is_taken_and_delivers() {
     format: "csv"
     filename: "flag-variation-{{ .Hostname}}-{{ .Timestamp}}.{{ .Format}}"
     csvTemplate: "{{ .Kind}};{{ .ContextKind}};{{ .UserKey}};{{ .CreationDate}};{{ .Key}};{{ .Variation}};{{ .Value}};{{ .Default}};{{ .Source}}\n""#;
-    let yaml = yaml.replace("CONTAINER", &container.name).replace("ACCOUNT", ACCOUNT).replace("KEY", KEY).replace("ENDPOINT", &server.endpoint());
+    let yaml =
+        yaml.replace("CONTAINER", &container.name).replace("ACCOUNT", ACCOUNT).replace("KEY", KEY).replace("ENDPOINT", &server.endpoint());
     let setup = Setup::new().with_exporters(&yaml);
     let checked = flagpost(&setup, &["validate", "--config", "flagpost.yaml"]);
     assert!(checked.status.success(), "{}", checked.text);

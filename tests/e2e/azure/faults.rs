@@ -43,8 +43,11 @@ async fn a_service_that_is_busy_or_whose_answer_is_lost_is_asked_again() {
     let yaml = exporter("out", &container, &faults.url(&format!("/{ACCOUNT}")), "");
     let relay = Program::start(&Setup::new().with_exporters(&yaml)).await;
     let put = || Rule::any().method(Method::PUT).path(&container.name);
-    let said = |code: &str| format!("\u{feff}<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>{code}</Code><Message>as a test wants it</Message></Error>");
-    let busy = |status, code| put().times(4).answer_with(status, &[("x-ms-error-code", code), ("content-type", "application/xml")], said(code));
+    let said = |code: &str| {
+        format!("\u{feff}<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>{code}</Code><Message>as a test wants it</Message></Error>")
+    };
+    let busy =
+        |status, code| put().times(4).answer_with(status, &[("x-ms-error-code", code), ("content-type", "application/xml")], said(code));
     let rounds: [(Rule, &str, &str); 5] = [
         (busy(503, "ServerBusy"), "retrying", "ServerBusy"),
         (busy(500, "InternalError"), "retrying", "InternalError: as a test wants it"),

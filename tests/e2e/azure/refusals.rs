@@ -10,8 +10,11 @@ use crate::objects::{complete, now, sorted};
 async fn a_wrong_key_is_an_alarm_and_condemns_no_event() {
     let Some(server) = azurite::shared().await else { return };
     let container = server.container().await;
-    let mut setup =
-        Setup::new().with_exporters(&with("out", &container, &format!(", accountKey: 'aHVudGVyMmh1bnRlcjI=', endpoint: '{}'", server.endpoint())));
+    let mut setup = Setup::new().with_exporters(&with(
+        "out",
+        &container,
+        &format!(", accountKey: 'aHVudGVyMmh1bnRlcjI=', endpoint: '{}'", server.endpoint()),
+    ));
     let relay = Program::start(&setup).await;
     relay.post(&events(1..101)).await;
     let task = relay.in_state("out", "misconfigured").await;
@@ -49,7 +52,13 @@ async fn a_container_that_is_made_later_gets_everything() {
 async fn blobs_of_others_keep_their_names() {
     let Some(server) = azurite::shared().await else { return };
     let container = server.container().await;
-    let relay = Program::start(&Setup::new().with_exporters(&exporter("out", &container, &server.endpoint(), ", path: p, filename: '{{ .Timestamp}}'"))).await;
+    let relay = Program::start(&Setup::new().with_exporters(&exporter(
+        "out",
+        &container,
+        &server.endpoint(),
+        ", path: p, filename: '{{ .Timestamp}}'",
+    )))
+    .await;
     let taken: Vec<String> = (0..20).map(|second| format!("p/{}", now() + second)).collect();
     for name in &taken {
         container.put(name, "theirs").await;

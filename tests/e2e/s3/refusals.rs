@@ -80,7 +80,11 @@ async fn a_bucket_that_is_made_later_gets_everything() {
 async fn objects_of_others_keep_their_names() {
     let Some(server) = seaweedfs::shared().await else { return };
     let bucket = Bucket::make(server.access()).await;
-    let relay = Program::start(&setup(server.access(), &exporter("out", &bucket, &server.access().endpoint, ", path: p, filename: '{{ .Timestamp}}'"))).await;
+    let relay = Program::start(&setup(
+        server.access(),
+        &exporter("out", &bucket, &server.access().endpoint, ", path: p, filename: '{{ .Timestamp}}'"),
+    ))
+    .await;
     let taken: Vec<String> = (0..20).map(|second| format!("p/{}", now() + second)).collect();
     for key in &taken {
         bucket.put(key, "theirs").await;
@@ -89,7 +93,8 @@ async fn objects_of_others_keep_their_names() {
     complete(&relay, "out", 100).await;
     let (theirs, ours): (Vec<_>, Vec<_>) = bucket.objects().await.into_iter().partition(|object| taken.contains(&object.key));
     assert!(theirs.len() == 20 && theirs.iter().all(|object| object.bytes == b"theirs"));
-    let lines: Vec<String> = ours.iter().flat_map(|object| String::from_utf8_lossy(&object.bytes).lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let lines: Vec<String> =
+        ours.iter().flat_map(|object| String::from_utf8_lossy(&object.bytes).lines().map(str::to_owned).collect::<Vec<_>>()).collect();
     assert_eq!(sorted(lines), sorted(events(1..101)));
     relay.stop().await;
 }

@@ -82,7 +82,8 @@ impl Azurite {
         let script = home.join("node_modules/.bin/azurite-blob").to_str().unwrap().to_owned();
         let port = self.port.to_string();
         let location = directory.to_str().unwrap();
-        let arguments = ["--blobHost", "127.0.0.1", "--blobPort", &port, "--location", location, "--skipApiVersionCheck", "--disableTelemetry"];
+        let arguments =
+            ["--blobHost", "127.0.0.1", "--blobPort", &port, "--location", location, "--skipApiVersionCheck", "--disableTelemetry"];
         let arguments: Vec<String> = [script].into_iter().chain(arguments.map(str::to_owned)).collect();
         let process = Process::start("node".as_ref(), &arguments, &directory.join("log"));
         *self.process.lock().unwrap() = Some(process);
@@ -141,7 +142,8 @@ pub struct Blob {
 
 impl Container {
     async fn call(&self, operation: &str, more: Value) -> Value {
-        let mut command = json!({ "endpoint": self.endpoint, "account": ACCOUNT, "key": KEY, "operation": operation, "container": self.name });
+        let mut command =
+            json!({ "endpoint": self.endpoint, "account": ACCOUNT, "key": KEY, "operation": operation, "container": self.name });
         command.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         tokio::task::spawn_blocking(move || tool().answer(&command)).await.unwrap()
     }

@@ -72,14 +72,20 @@ impl SeaweedFs {
     pub async fn restart(&self) {
         let home = installed("seaweedfs").expect("it was there before");
         let directory = self.directory.as_ref().expect("the test needs a server of its own").path();
-        let mut arguments: Vec<String> = ["-logtostderr", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", "-s3.autoCreateBucket=false"]
-            .into_iter()
-            // Quick elections and heartbeats: it is there again in two seconds instead of twenty. Each bucket takes some volumes.
-            .chain(["-master.electionTimeout=500ms", "-master.heartbeatInterval=100ms", "-master.volumeSizeLimitMB=64", "-volume.max=2000"])
-            // Doors of tables and vectors that nobody needs here.
-            .chain(["-s3.port.iceberg=0", "-s3.port.lance=0"])
-            .map(str::to_owned)
-            .collect();
+        let mut arguments: Vec<String> =
+            ["-logtostderr", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", "-s3.autoCreateBucket=false"]
+                .into_iter()
+                // Quick elections and heartbeats: it is there again in two seconds instead of twenty. Each bucket takes some volumes.
+                .chain([
+                    "-master.electionTimeout=500ms",
+                    "-master.heartbeatInterval=100ms",
+                    "-master.volumeSizeLimitMB=64",
+                    "-volume.max=2000",
+                ])
+                // Doors of tables and vectors that nobody needs here.
+                .chain(["-s3.port.iceberg=0", "-s3.port.lance=0"])
+                .map(str::to_owned)
+                .collect();
         arguments.push(format!("-dir={}", directory.display()));
         arguments.push(format!("-s3.config={}", home.join("s3.json").display()));
         let names = ["s3", "s3", "master", "master", "volume", "volume", "filer", "filer"];
