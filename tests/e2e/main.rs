@@ -23,6 +23,8 @@ mod pass_through;
 mod plugins;
 mod poison;
 mod readers;
+mod reload;
+mod replace;
 mod s3;
 mod shutdown;
 mod sqs;
