@@ -38,7 +38,7 @@ async fn a_relay_that_is_killed_among_blocks_leaves_one_blob_and_no_block() {
     let yaml = yaml.replace("flushInterval: 20, ", "").replace("timeout: 3s", "timeout: 20s");
     let setup = Setup::new().with_exporters(&yaml);
     let mut all = Vec::new();
-    for (round, moment) in (0..).zip(["comp=block&", "comp=blocklist"]) {
+    for (round, moment) in (0..).zip(["blockid=", "comp=blocklist"]) {
         let relay = Program::start(&setup).await;
         let batch: Vec<String> = (round * 600 + 1..round * 600 + 601).map(|number| padded(number, 20_000)).collect();
         let gate = faults.hold(Rule::any().method(Method::PUT).path(moment));

@@ -54,7 +54,7 @@ async fn paths_are_templates_and_formats_are_read_by_other_peoples_programs() {
     }
     let setup = Setup::new().with_exporters(&yaml);
     let relay = Program::start(&setup).await;
-    let events: Vec<String> = (0..400).map(|number| crate::formats::feature(number)).collect();
+    let events: Vec<String> = (0..400).map(crate::formats::feature).collect();
     for part in events.chunks(100) {
         relay.post(part).await;
     }
@@ -157,7 +157,7 @@ async fn a_hundred_megabytes_go_through_in_blocks_of_five() {
     let size = 24_001 * EVENTS;
     assert_eq!(blobs.iter().map(|blob| blob.size).collect::<Vec<_>>(), [size]);
     assert!(blobs[0].metadata["flagpostbatch"].ends_with("@out"));
-    let blocks = faults.matching(&Rule::any().method(Method::PUT).path("comp=block&"));
+    let blocks = faults.matching(&Rule::any().method(Method::PUT).path("blockid="));
     assert_eq!(blocks.len() as u64, size.div_ceil(5 << 20));
     // Three blocks and what the allocator keeps of them; the blob is ninety-six.
     assert!(grown < 48 << 20, "{grown} bytes more");

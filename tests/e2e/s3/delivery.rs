@@ -83,7 +83,7 @@ async fn csv_and_parquet_of_every_codec_are_read_by_other_peoples_programs() {
     let setup = setup(server.access(), &yaml);
     let relay = Program::start(&setup).await;
     // The reader finds events by their version.
-    let events: Vec<String> = (0..400).map(|number| crate::formats::feature(number)).collect();
+    let events: Vec<String> = (0..400).map(crate::formats::feature).collect();
     for part in events.chunks(100) {
         relay.post(part).await;
     }

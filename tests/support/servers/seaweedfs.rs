@@ -75,12 +75,12 @@ impl SeaweedFs {
         let mut arguments: Vec<String> =
             ["-logtostderr", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", "-s3.autoCreateBucket=false"]
                 .into_iter()
-                // Quick elections and heartbeats: it is there again in two seconds instead of twenty.
+                // Quick elections and heartbeats: it is there again in two seconds instead of twenty. Each bucket takes some volumes.
                 .chain([
                     "-master.electionTimeout=500ms",
                     "-master.heartbeatInterval=100ms",
                     "-master.volumeSizeLimitMB=64",
-                    "-volume.max=20",
+                    "-volume.max=2000",
                 ])
                 // Doors of tables and vectors that nobody needs here.
                 .chain(["-s3.port.iceberg=0", "-s3.port.lance=0"])

@@ -22,7 +22,7 @@ pub(super) fn credential(client_options: ClientOptions) -> azure_core::Result<Ar
         return Ok(ClientSecretCredential::new(&tenant, client.clone(), Secret::new(secret), Some(options))?);
     }
     if given("AZURE_FEDERATED_TOKEN_FILE").is_some() {
-        let credential_options = ClientAssertionCredentialOptions { client_options, ..ClientAssertionCredentialOptions::default() };
+        let credential_options = ClientAssertionCredentialOptions { client_options };
         let options = WorkloadIdentityCredentialOptions { credential_options, ..WorkloadIdentityCredentialOptions::default() };
         return Ok(WorkloadIdentityCredential::new(Some(options))?);
     }
