@@ -25,6 +25,8 @@ mod plugins;
 mod poison;
 mod pubsub;
 mod readers;
+mod reload;
+mod replace;
 mod s3;
 mod shutdown;
 mod sqs;

@@ -14,8 +14,9 @@ use tokio::time::{Instant, timeout};
 use url::Url;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::{MAX_RESPONSE_BYTES, Outbound, budget, denial_in, describe};
+use super::{MAX_RESPONSE_BYTES, Outbound, Way, budget, denial_in, describe};
 use crate::policy::Denial;
+use crate::secrets::Blanking;
 
 /// One instance's hooks.
 pub(crate) struct WasiHooks {
@@ -72,7 +73,8 @@ impl Outbound {
             return Err(Error::HttpRequestMethodInvalid);
         }
         let url = Url::parse(&parts.uri.to_string()).map_err(|_| Error::HttpRequestUriInvalid)?;
-        if let Err(denial) = self.check(&parts.method, &url) {
+        let mut headers = parts.headers;
+        if let Err(denial) = self.check(&parts.method, &url).and_then(|()| self.attach(&parts.method, &url, &mut headers)) {
             drop(timeout(budget(deadline), body.drain()).await);
             return Err(denied(&denial));
         }
@@ -80,7 +82,7 @@ impl Outbound {
         let budget = budget(deadline);
         let outgoing = client
             .request(parts.method, url)
-            .headers(parts.headers)
+            .headers(headers)
             .timeout(budget)
             .body(reqwest::Body::wrap_stream(body.clone().into_stream()));
         let first_byte = options.first_byte_timeout.unwrap_or(budget);
@@ -104,17 +106,24 @@ impl Outbound {
         let mut head = http::Response::new(());
         *head.status_mut() = response.status();
         *head.headers_mut() = std::mem::take(response.headers_mut());
-        let chunks = stream::try_unfold((self, response, turn, 0), move |(outbound, mut response, turn, seen)| async move {
-            let chunk = timeout(between_bytes, response.chunk()).await.map_err(|_| Error::ConnectionReadTimeout)?;
-            let Some(chunk) = chunk.map_err(|why| outbound.wasi_error(why))? else { return Ok(None) };
-            let seen = seen + chunk.len();
-            if seen > MAX_RESPONSE_BYTES {
-                outbound.0.counters.http_truncated.one();
-                return Err(Error::HttpResponseBodySize(Some(MAX_RESPONSE_BYTES as u64)));
-            }
-            Ok(Some((chunk, (outbound, response, turn, seen))))
+        self.blank(head.headers_mut());
+        let begun = Reading { blanking: self.0.way.secrets.blanking(), outbound: self, response, _turn: turn, seen: 0, ended: false };
+        let chunks = stream::try_unfold(begun, move |mut reading| async move {
+            let chunk = reading.next(between_bytes).await?;
+            Ok(chunk.map(|chunk| (chunk, reading)))
         });
         head.map(|()| StreamBody::new(chunks.map_ok(Frame::data)).boxed_unsync())
+    }
+
+    /// Blanks what the headers echo.
+    fn blank(&self, headers: &mut http::HeaderMap) {
+        for value in headers.values_mut() {
+            let mut text = value.as_bytes().to_vec();
+            if self.0.way.secrets.blank(&mut text) {
+                self.0.way.counters.secrets_blanked.one();
+                *value = http::HeaderValue::from_bytes(&text).unwrap_or(http::HeaderValue::from_static(""));
+            }
+        }
     }
 
     fn wasi_error(&self, why: reqwest::Error) -> Error {
@@ -128,6 +137,42 @@ impl Outbound {
             (false, true) => Error::ConnectionRefused,
             (false, false) => Error::InternalError(Some(describe(why))),
         }
+    }
+}
+
+/// A response's body on its way in.
+struct Reading {
+    outbound: Outbound,
+    response: reqwest::Response,
+    blanking: Blanking,
+    /// Held until the body is read or dropped.
+    _turn: OwnedSemaphorePermit,
+    seen: usize,
+    ended: bool,
+}
+
+impl Reading {
+    /// The next piece, without what it may not echo.
+    async fn next(&mut self, between_bytes: Duration) -> Result<Option<Bytes>, Error> {
+        while !self.ended {
+            let chunk = timeout(between_bytes, self.response.chunk()).await.map_err(|_| Error::ConnectionReadTimeout)?;
+            let chunk = chunk.map_err(|why| self.outbound.wasi_error(why))?;
+            self.ended = chunk.is_none();
+            let Way { secrets, counters, .. } = &self.outbound.0.way;
+            self.seen += chunk.as_ref().map_or(0, Bytes::len);
+            if self.seen > MAX_RESPONSE_BYTES {
+                counters.http_truncated.one();
+                return Err(Error::HttpResponseBodySize(Some(MAX_RESPONSE_BYTES as u64)));
+            }
+            let (piece, blanked) = self.blanking.pass(secrets, chunk);
+            if blanked {
+                counters.secrets_blanked.one();
+            }
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -157,8 +202,8 @@ impl Upload {
 /// The code has no room for the text; the log has it.
 fn denied(denial: &Denial) -> Error {
     match denial {
-        Denial::Host { .. } | Denial::Method { .. } => Error::HttpRequestDenied,
-        Denial::Address { .. } | Denial::Metadata { .. } => Error::DestinationIpProhibited,
+        Denial::Address { .. } | Denial::Metadata { .. } | Denial::MetadataName { .. } => Error::DestinationIpProhibited,
         Denial::NotHttp { .. } => Error::HttpRequestUriInvalid,
+        _ => Error::HttpRequestDenied,
     }
 }

@@ -1,14 +1,21 @@
 //! What the configuration says about one plugin, and what is wrong with it.
 
+mod grants;
+
+pub use grants::{PluginGrants, PluginHttp, PluginSecret, SecretUse, StateQuota};
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use flagpost_event::{EventKind, StreamName};
 use ipnet::IpNet;
 
 use crate::engine::TICK;
+use crate::places::Places;
 use crate::policy::HostRule;
+use crate::redact::Hidden;
 use crate::text::{bytes, cut};
 
 /// One custom exporter as configured: upstream has no such thing, the keys are ours.
@@ -18,16 +25,34 @@ use crate::text::{bytes, cut};
 pub struct PluginSpec {
     /// The exporter's name; labels its log lines and errors.
     pub name: String,
+    /// The flag set whose events it gets.
+    pub flag_set: String,
+    /// The kinds of events it gets: `eventType`.
+    pub events: Vec<EventKind>,
     /// The component's file.
     pub path: PathBuf,
     /// `config:` as the guest reads it through the interface `config`: a JSON object, or null for none.
     pub config: serde_json::Value,
+    /// Where the values of `config` stand, for complaints about them.
+    pub places: Places,
+    /// Values that came from elsewhere (`${NAME}`) and may be secrets: not shown, wherever a guest prints or returns them.
+    pub hidden: Hidden,
     /// Environment variables the guest sees. Nothing of the host's environment is inherited.
     pub env: BTreeMap<String, String>,
+    /// Secrets by name: the guest finds them, or placeholders, under the name in its environment and through `secrets`.
+    pub secrets: BTreeMap<String, PluginSecret>,
     /// Outbound HTTP granted: `[METHOD[,METHOD] ]scheme://host[:port]`. Empty: none.
     pub allowed_hosts: Vec<String>,
     /// Networks that names may resolve into although they are private.
     pub allowed_networks: Vec<IpNet>,
+    /// TCP connections granted: `tcp://host:port`. Empty: none.
+    pub allowed_sockets: Vec<String>,
+    /// How its requests are made.
+    pub http: PluginHttp,
+    /// Directories it may read: its path, the host's.
+    pub files: BTreeMap<String, PathBuf>,
+    /// State it may keep. `None`: none.
+    pub state: Option<StateQuota>,
     /// What one instance may use.
     pub limits: PluginLimits,
     /// Hex SHA-256 the file must have.
@@ -44,8 +69,7 @@ impl fmt::Debug for PluginSpec {
             .field("path", &self.path)
             .field("config", &keys)
             .field("env", &self.env.keys().collect::<Vec<_>>())
-            .field("allowed_hosts", &self.allowed_hosts)
-            .field("allowed_networks", &self.allowed_networks)
+            .field("grants", &PluginGrants::of(self))
             .field("limits", &self.limits)
             .field("sha256", &self.sha256)
             .field("max_events_per_call", &self.max_events_per_call)
@@ -58,11 +82,20 @@ impl PluginSpec {
     pub fn new(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
         PluginSpec {
             name: name.into(),
+            flag_set: "default".to_owned(),
+            events: EventKind::ALL.to_vec(),
             path: path.into(),
             config: serde_json::Value::Null,
+            places: Places::default(),
+            hidden: Hidden::default(),
             env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             allowed_hosts: Vec::new(),
             allowed_networks: Vec::new(),
+            allowed_sockets: Vec::new(),
+            http: PluginHttp::default(),
+            files: BTreeMap::new(),
+            state: None,
             limits: PluginLimits::default(),
             sha256: None,
             max_events_per_call: None,
@@ -94,6 +127,9 @@ impl PluginSpec {
         if self.max_events_per_call == Some(0) {
             problem("maxEventsPerCall".to_owned(), "0 events per call deliver nothing; expected 1 or more".to_owned());
         }
+        for (key, message) in grants::problems(self) {
+            problem(key, message);
+        }
         for (key, message) in self.limits.problems() {
             problem(format!("limits.{key}"), message);
         }
@@ -103,6 +139,11 @@ impl PluginSpec {
     /// What all instances may use together, in bytes.
     pub fn memory(&self) -> u64 {
         self.limits.memory.saturating_mul(self.limits.instances as u64)
+    }
+
+    /// The streams it reads.
+    pub(crate) fn streams(&self) -> Vec<StreamName> {
+        self.events.iter().map(|kind| StreamName::new(self.flag_set.as_str(), *kind)).collect()
     }
 
     /// The pinned digest in the form that digests are compared in.
@@ -196,6 +237,8 @@ mod tests {
         let mut spec = PluginSpec::new("acme", "acme.wasm");
         spec.config = serde_json::json!({ "key": "secret-1" });
         spec.env.insert("ACME_KEY".to_owned(), "secret-2".to_owned());
+        let value = flagpost_exporter::Secret::new("secret-3");
+        spec.secrets.insert("ACME_PASS".to_owned(), PluginSecret { value, hosts: Vec::new(), exposure: SecretUse::Reveal });
         let text = format!("{spec:?}");
         assert!(text.contains("ACME_KEY") && !text.contains("secret"), "{text}");
     }
