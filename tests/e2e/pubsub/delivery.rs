@@ -5,7 +5,7 @@ use flagpost_tests::servers::unique;
 use flagpost_tests::{Program, Setup, events, flagpost};
 use serde_json::json;
 
-use super::{exporter, feature, make_topic, sorted, tracking, values};
+use super::{exporter, feature, make_topic, reader, sorted, tracking, values};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_event_of_both_types_is_one_message_with_its_json_and_upstreams_attribute() {
@@ -78,7 +78,8 @@ async fn a_topic_that_is_made_later_gets_everything() {
     relay.post(&events(501..601)).await;
     let counts = relay.drained(&["out"]).await.counts("out");
     assert_eq!((counts.delivered, counts.dead, counts.dropped), (600, 0, 0));
-    assert_eq!(values(&pubsub.pull(&topic, 600).await), sorted(events(1..601)));
+    // What was under way when the relay was held may have come twice.
+    reader(&pubsub, &topic).has(600).await;
     relay.stop().await;
 }
 

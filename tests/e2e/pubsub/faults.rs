@@ -1,12 +1,10 @@
 //! A service that ends, hangs, or cannot be reached.
 
-use std::collections::BTreeSet;
-
-use flagpost_tests::servers::pubsub::{self, PubSub};
+use flagpost_tests::servers::pubsub;
 use flagpost_tests::{Program, Setup, events, until};
 use serde_json::json;
 
-use super::{exporter, make_topic, values};
+use super::{exporter, make_topic, reader};
 
 /// Waits until the exporter has met the fault.
 async fn troubled(relay: &Program) -> String {
@@ -16,37 +14,6 @@ async fn troubled(relay: &Program) -> String {
     })
     .await;
     task["lastError"]["message"].as_str().unwrap_or_default().to_owned()
-}
-
-/// A topic, and what was got of it so far: some of it more than once.
-struct Reader<'a> {
-    pubsub: &'a PubSub,
-    topic: &'a str,
-    got: BTreeSet<String>,
-}
-
-impl Reader<'_> {
-    /// Waits until all events from 1 to `last` were got, and nothing else.
-    async fn has(&mut self, last: u64) {
-        let expected: BTreeSet<String> = events(1..last + 1).into_iter().collect();
-        until("everything is there", async || {
-            self.got.extend(values(&self.pubsub.pull(self.topic, 0).await));
-            (self.got.len() >= expected.len()).then_some(())
-        })
-        .await;
-        assert_eq!(self.got, expected);
-    }
-
-    /// The same, and the relay knows: nothing was condemned or given up.
-    async fn complete(&mut self, relay: &Program, last: u64) {
-        let counts = relay.drained(&["out"]).await.counts("out");
-        assert_eq!((counts.delivered, counts.dead, counts.dropped), (last, 0, 0));
-        self.has(last).await;
-    }
-}
-
-fn reader<'a>(pubsub: &'a PubSub, topic: &'a str) -> Reader<'a> {
-    Reader { pubsub, topic, got: BTreeSet::new() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
