@@ -59,6 +59,20 @@ toxiproxy() {
     mv "$1/server" "$1/toxiproxy"
 }
 
+# Jaeger: takes spans as OTLP over gRPC and HTTP, and gives them back as JSON. `go install` refuses a program whose go.mod replaces modules; a module
+# around it with the same go.mod and go.sum builds it with exactly the versions that its authors chose. One package at a time: it runs beside a build.
+jaeger() {
+    local module=github.com/jaegertracing/jaeger version=v1.76.0 around source
+    around="$1/module"
+    mkdir "$around"
+    source=$(cd "$around" && go mod download -json "$module@$version" | python3 -c 'import json, sys; print(json.load(sys.stdin)["Dir"])')
+    sed 's/^module .*/module around/' "$source/go.mod" >"$around/go.mod"
+    printf '\nrequire %s %s\n' "$module" "$version" >>"$around/go.mod"
+    cp --no-preserve=mode "$source/go.sum" "$around/"
+    (cd "$around" && GOFLAGS="-buildvcs=false -p=1 -mod=mod" CGO_ENABLED=0 go build -ldflags="-s -w" -o "$1/jaeger" "$module/cmd/all-in-one")
+    rm -rf "$around"
+}
+
 # Amazon's services as moto has them (signatures and rights are checked when a test says so), and Amazon's own client for Python.
 aws() {
     python3 -m venv "$1/python"
@@ -119,6 +133,7 @@ broker=(tests/servers/kafka/pom.xml tests/servers/kafka/certificates.sh tests/se
 install kafka kafka "${broker[@]}"
 install kafka-tool kafka_tool "${broker[@]}" tests/servers/kafka/KafkaTool.java
 install toxiproxy toxiproxy
+install jaeger jaeger
 install aws aws tests/servers/aws/requirements.txt tests/servers/aws/client.py
 install elasticmq elasticmq tests/servers/elasticmq/pom.xml tests/servers/elasticmq/server.conf
 install bqemulator bqemulator tests/servers/bqemulator/*

@@ -119,8 +119,11 @@ impl Setup {
     fn write(&self) {
         let Setup { port, server, head, exporters, .. } = self;
         let exporters = if exporters.is_empty() { String::new() } else { format!("exporters:\n{exporters}\n") };
+        // A test that counts or refuses requests means those with events; tests of probes switch them on.
+        let probes = if head.contains("probes:") { "" } else { "probes: false\n" };
         let buffer = if head.contains("buffer:") { String::new() } else { "buffer: { path: store, minFree: 1MiB }\n".to_owned() };
-        let text = format!("server: {{ host: 127.0.0.1, port: {port}, {server} }}\npluginsDir: plugins\n{buffer}{head}\n{exporters}");
+        let text =
+            format!("server: {{ host: 127.0.0.1, port: {port}, {server} }}\npluginsDir: plugins\n{probes}{buffer}{head}\n{exporters}");
         // As an editor should: the file appears whole.
         let scratch = self.path("flagpost.yaml.part");
         fs::write(&scratch, text).unwrap();

@@ -25,6 +25,9 @@ use crate::kinesis;
 use crate::pubsub;
 #[cfg(feature = "s3")]
 use crate::s3;
+#[cfg(feature = "opentelemetry")]
+use crate::opentelemetry;
+use crate::otel::Otel;
 #[cfg(feature = "sqs")]
 use crate::sqs;
 use crate::{ConfigError, ConfigProblem, Exporter, LineSink, file, later, log, webhook};
@@ -114,6 +117,8 @@ pub struct BuildContext {
     pub encodings: Arc<Encodings>,
     /// What the exporter is called within its flag set: no other one is called so. For ids that must be its own at the destination.
     pub exporter: String,
+    /// What the configuration says about OpenTelemetry outside of exporters.
+    pub otel: Arc<Otel>,
 }
 
 impl fmt::Debug for BuildContext {
@@ -134,6 +139,7 @@ impl BuildContext {
             zone: Zone::system(),
             encodings: Arc::default(),
             exporter: String::new(),
+            otel: Arc::default(),
         }
     }
 }
@@ -176,6 +182,9 @@ pub fn kinds() -> &'static [KindInfo] {
         KindInfo::of::<bigquery::Keys>(),
         #[cfg(not(feature = "bigquery"))]
         KindInfo::of::<later::BigQuery>(),
+        #[cfg(feature = "opentelemetry")]
+        KindInfo::of::<opentelemetry::Keys>(),
+        #[cfg(not(feature = "opentelemetry"))]
         KindInfo::of::<later::OpenTelemetry>(),
     ];
     KINDS
@@ -215,7 +224,7 @@ mod tests {
             ("sqs", vec![property("sqs", "queueUrl")]),
             ("pubsub", vec![both("pubsub", "\"projectID\" and \"topic\"")]),
             ("bigquery", vec![both("bigquery", "\"projectID\" and \"datasetID\"")]),
-            ("opentelemetry", vec![]),
+            ("opentelemetry", vec!["no endpoint: upstream exports nothing then, and says nothing".to_owned()]),
             ("log", vec![]),
         ];
         assert_eq!(table.len(), kinds().len());

@@ -27,6 +27,7 @@ use crate::objects::object_keys;
 use crate::{BuildContext, Exporter, kinds};
 
 /// Upstream's default name of the tracer.
+#[cfg(not(feature = "opentelemetry"))]
 const DEFAULT_TRACER: &str = "go-feature-flag";
 
 /// The complaint that ends each of them.
@@ -212,7 +213,8 @@ kind!(BigQuery "bigquery" ["projectID", "datasetID", "tableName"], |keys, proble
     }
 });
 
-/// One OpenTelemetry span per event.
+/// One OpenTelemetry span per event. This program was built without it (cargo feature `opentelemetry`).
+#[cfg(not(feature = "opentelemetry"))]
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct OpenTelemetry {
@@ -220,9 +222,11 @@ pub(crate) struct OpenTelemetry {
     tracer_name: String,
 }
 
+#[cfg(not(feature = "opentelemetry"))]
 impl Default for OpenTelemetry {
     fn default() -> Self {
         OpenTelemetry { tracer_name: DEFAULT_TRACER.to_owned() }
     }
 }
+#[cfg(not(feature = "opentelemetry"))]
 kind!(OpenTelemetry "opentelemetry" ["tracerName"], |_, _, _| ());

@@ -27,6 +27,9 @@ mod later;
 mod log;
 mod name;
 mod objects;
+#[cfg(feature = "opentelemetry")]
+mod opentelemetry;
+mod otel;
 mod outcome;
 #[cfg(feature = "pubsub")]
 mod pubsub;
@@ -41,6 +44,7 @@ mod webhook;
 pub use config::{ConfigError, ConfigProblem};
 pub use flagpost_settings::{Node, Secret};
 pub use kind::{BuildContext, BuildFn, Built, KindInfo, kinds};
+pub use otel::{Otel, OtelEndpoint};
 pub use outcome::{ExportError, ProbeError, RejectedEvent};
 pub use sink::{LineSink, StderrLines};
 
@@ -82,7 +86,13 @@ pub trait Exporter: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Checks credentials and target without writing an event.
+    /// What [`probe`](Self::probe) did when it went well, in words for people: `connected to the server`.
+    fn tries(&self) -> &'static str {
+        ""
+    }
+
+    /// Checks credentials and target without writing an event. Ends within [`DEFAULT_TIMEOUT`]; the error says what was tried, what came
+    /// back and what to do.
     async fn probe(&self) -> Result<(), ProbeError> {
         Ok(())
     }

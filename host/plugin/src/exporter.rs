@@ -153,6 +153,10 @@ impl Exporter for WasmExporter {
         Some(self.life.readiness.subscribe())
     }
 
+    fn tries(&self) -> &'static str {
+        "compiled the component and asked it whether it is a bulk exporter"
+    }
+
     /// Waits until the plugin is ready. Runs nothing but `is-bulk`.
     async fn probe(&self) -> Result<(), ProbeError> {
         let mut readiness = self.life.readiness.subscribe();

@@ -14,6 +14,7 @@ use flagpost_event::StreamName;
 use crate::config::{self, Loaded, Located, Sources};
 
 mod drain;
+mod probe;
 mod reload;
 mod run;
 mod spool;

@@ -17,6 +17,7 @@ pub mod fuzzing;
 mod http;
 mod intake;
 mod logging;
+mod probe;
 mod process;
 mod relay;
 mod reloads;

@@ -2,6 +2,7 @@
 
 mod delivery;
 mod faults;
+mod probes;
 mod refusals;
 mod security;
 mod transactions;

@@ -7,7 +7,7 @@ use flagpost_tests::{Program, Setup, event, events, until};
 use super::{QUICK, exporter, plain, sorted, values};
 
 /// An event of about that many bytes.
-fn large(number: u64, bytes: usize) -> String {
+pub(super) fn large(number: u64, bytes: usize) -> String {
     event(number * 5).replace(r#""source":"SERVER""#, &format!(r#""source":"SERVER","metadata":{{"pad":"{}"}}"#, "x".repeat(bytes)))
 }
 
@@ -34,26 +34,33 @@ async fn a_topic_that_is_made_later_gets_everything() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_events_that_are_too_large_only_these_are_dead() {
     let Some(broker) = kafka::shared().await else { return };
-    // The client's limit, and the broker's (smaller than one request of the client).
+    // The client's limit, and the broker's (smaller than one request of the client); then both within transactions.
     let topics = [broker.topic(2, &[]).await, broker.topic(2, &["max.message.bytes=20000"]).await];
+    let exact = [broker.topic(2, &[]).await, broker.topic(2, &["max.message.bytes=20000"]).await];
     let address = broker.address(Listener::Plain);
     let limited = "config: { producer: { maxMessageBytes: 20000 } }";
-    let exporters = [exporter("here", &topics[0], &address, limited), exporter("there", &topics[1], &address, "")];
-    let names = ["here", "there"];
+    let exporters = [
+        exporter("here", &topics[0], &address, limited),
+        exporter("there", &topics[1], &address, ""),
+        exporter("exact-here", &exact[0], &address, &format!("transactional: true\n      {limited}")),
+        exporter("exact-there", &exact[1], &address, "transactional: true"),
+    ];
+    let names = ["here", "there", "exact-here", "exact-there"];
     let setup = Setup::new().with_exporters(&exporters.concat());
     let relay = Program::start(&setup).await;
     let mut good = events(1..1_001);
     let mut all = good.clone();
-    all.insert(100, large(7_001, 30_000));
-    all.insert(800, large(7_002, 50_000));
+    for (place, number, bytes) in [(100, 7_001, 30_000), (101, 7_002, 40_000), (500, 7_003, 25_000), (800, 7_004, 50_000)] {
+        all.insert(place, large(number, bytes));
+    }
     relay.post(&all).await;
     // What vouches for the destination when a batch was nothing but a large event.
     relay.post(&events(1_001..1_101)).await;
     good.extend(events(1_001..1_101));
     let metrics = relay.drained(&names).await;
-    for (name, topic) in names.iter().zip(&topics) {
+    for (name, topic) in names.iter().zip(topics.iter().chain(&exact)) {
         let counts = metrics.counts(name);
-        assert_eq!((counts.delivered, counts.dead, counts.dropped), (1_100, 2, 0), "{name}");
+        assert_eq!((counts.delivered, counts.dead, counts.dropped), (1_100, 4, 0), "{name}");
         assert_eq!(values(&broker.read(topic, 1_100).await), sorted(good.clone()), "{name}: each once");
     }
     let log = relay.log();

@@ -14,6 +14,7 @@ pub mod boto;
 pub mod bucket;
 pub mod elasticmq;
 pub mod gcs;
+pub mod jaeger;
 pub mod kafka;
 pub mod kafka_tool;
 pub mod moto;

@@ -47,7 +47,7 @@ use std::sync::Arc;
 use self::ast::Node;
 use self::check::Checker;
 use self::parse::{Parsed, parse};
-use crate::{Event, EventKind, Zone};
+use crate::{Event, EventKind, Json, Zone};
 
 /// How a template is used.
 #[derive(Clone, Debug)]
@@ -92,6 +92,13 @@ impl Template {
         let start = out.len();
         let dot = value::dot(event, &self.used, &self.zone);
         exec::execute(&self.parsed, &dot, out).inspect_err(|_| out.truncate(start))
+    }
+}
+
+impl Json<'_> {
+    /// As Go's `fmt.Sprint` prints the value that encoding/json makes of this text: `map[a:1 b:[x <nil>]]`.
+    pub fn go_text(&self) -> String {
+        format::sprint(&[value::value(self)])
     }
 }
 

@@ -89,6 +89,10 @@ impl Exporter for FileExporter {
         outcome(blocking(move || append::write(&path, (!fresh).then_some(offset), &config.format.encoding, &batch)).await?)
     }
 
+    fn tries(&self) -> &'static str {
+        "made a file in the directory and removed it"
+    }
+
     async fn probe(&self) -> Result<(), ProbeError> {
         let dir = self.config.dir.clone();
         blocking(move || whole::probe(&dir)).await.map_err(|error| ProbeError { reason: error.to_string() })

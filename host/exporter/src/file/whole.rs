@@ -4,6 +4,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, IoSlice, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use flagpost_event::{Encoded, EventBatch, Format, SharedEncoding, batch_of};
 use rustix::fs::{CWD, RenameFlags};
@@ -159,7 +160,9 @@ pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
 /// Whether a file could be written in `dir`.
 pub(super) fn probe(dir: &Path) -> Result<(), ExportError> {
     create_dirs(dir).map_err(|error| failed("create the directory", dir, &error))?;
-    let path: PathBuf = dir.join(format!(".flagpost-probe-{}.tmp", std::process::id()));
+    // Two exporters may have one directory and be probed at the same time.
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let path: PathBuf = dir.join(format!(".flagpost-probe-{}-{}.tmp", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
     let written = OpenOptions::new().write(true).create(true).truncate(true).open(&path).and_then(|_| fs::remove_file(&path));
     written.map_err(|error| failed("write into", dir, &error))
 }

@@ -114,6 +114,32 @@ async fn a_transaction_is_made_once_even_if_its_commit_is_not_heard_of() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_too_large_is_left_out_of_its_transaction_and_named_again_when_the_batch_comes_again() {
+    let cluster = cluster();
+    let own = json!({"transactional": true, "config": {"producer": {"maxMessageBytes": 2000}}});
+    let lines = format!("{{\"userKey\":\"a\"}}\n{{\"userKey\":\"b\",\"key\":\"{}\"}}\n{{\"userKey\":\"c\"}}\n", "k".repeat(3_000));
+    let stream = StreamName::new("default", EventKind::Feature);
+    let mixed = EventBatch::new(BatchId::new("s-default.feature-1-3"), stream.clone(), 1, vec![Bytes::from(lines)]);
+    let named = |outcome: Result<(), ExportError>| match outcome {
+        Err(ExportError::Partial { retry, rejected, .. }) => {
+            assert_eq!((retry, rejected.len(), rejected[0].index), (vec![], 1, 1));
+            rejected[0].reason.clone()
+        }
+        other => panic!("{other:?}"),
+    };
+    let exporter = exporter(&cluster, own);
+    let told = named(exporter.export(&mixed).await);
+    assert!(told.contains("Message size too large"), "{told}");
+    // The marker decides. (That it outlives the relay is tested with a real broker: this one keeps no metadata of offsets.)
+    let told = named(exporter.export(&mixed).await);
+    assert!(told.contains("when the batch was delivered"), "{told}");
+    let alone = format!("{{\"userKey\":\"b\",\"key\":\"{}\"}}\n", "k".repeat(3_000));
+    let alone = EventBatch::new(BatchId::new("s-default.feature-4-4"), stream, 1, vec![Bytes::from(alone)]);
+    let outcome = exporter.export(&alone).await;
+    assert!(matches!(&outcome, Err(ExportError::Rejected { .. })), "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_probe_asks_for_the_topic_and_makes_none() {
     let cluster = cluster();
     assert!(exporter(&cluster, json!({})).probe().await.is_ok());

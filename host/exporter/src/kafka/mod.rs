@@ -112,6 +112,10 @@ impl Exporter for KafkaExporter {
         Limits { max_events: request::MOST_EVENTS, max_bytes: request::MOST_BYTES, ..Limits::default() }
     }
 
+    fn tries(&self) -> &'static str {
+        "asked the brokers for the topic"
+    }
+
     async fn probe(&self) -> Result<(), ProbeError> {
         let connector = self.connector.clone();
         let probing = tokio::task::spawn_blocking(move || connector.probe());

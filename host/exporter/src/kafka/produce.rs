@@ -3,8 +3,8 @@
 //! librdkafka packs messages into requests, one per partition and up to `batch.size`. A broker judges a request as a whole: when a topic's
 //! `max.message.bytes` is smaller than a request, or one record in it is invalid, all of its messages are refused, the innocent with the
 //! guilty. So what was refused together is sent again in smaller groups, down to single messages, and only a message that is refused alone
-//! is guilty. Groups grow again with every success. In a transaction the first refusal spoils the whole: it has to be ended and begun
-//! again with smaller groups.
+//! is guilty. Groups grow again with every success. In a transaction the first refusal of a broker spoils the whole: it has to be ended and
+//! begun again, with smaller groups or without the guilty message. What the producer itself refuses never was in it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,6 +14,8 @@ use rdkafka::producer::FutureRecord;
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::time::Instant;
+
+use crate::RejectedEvent;
 
 use super::client::{Connector, Producer};
 use super::outcome::{Meaning, Tally, meaning};
@@ -38,15 +40,23 @@ pub(super) async fn send(connector: &Connector, producer: &Producer, messages: V
         let count = group(waiting.make_contiguous(), bytes);
         let sent: Vec<Message<'_>> = waiting.drain(..count).collect();
         let total = sent.iter().map(Message::len).sum::<usize>();
-        let refused = send_group(connector, producer, sent, deadline, tally).await;
+        let refused = send_group(connector, producer, sent, deadline, tally).await.together;
         bytes = if refused.is_empty() { bytes.saturating_mul(2) } else { total / 2 };
         refused.into_iter().rev().for_each(|message| waiting.push_front(message));
     }
     leave(connector, waiting, tally);
 }
 
-/// The same within a transaction, in groups of at most `bytes`. `Some(bytes)`: messages were refused together, so the transaction is spoilt; it
-/// is to be ended and begun again with groups of at most that many bytes.
+/// How a broker spoilt a transaction: it is to be ended and begun again.
+pub(super) enum Spoilt {
+    /// Messages were refused together: with groups of at most that many bytes.
+    Together(usize),
+    /// A message was refused alone, for this reason: without it. It is in the tally.
+    Alone(RejectedEvent),
+}
+
+/// The same within a transaction, in groups of at most `bytes`. `None`: the transaction is not spoilt by a refusal; the tally says whether all is
+/// in it.
 pub(super) async fn send_transaction(
     connector: &Connector,
     producer: &Producer,
@@ -54,47 +64,59 @@ pub(super) async fn send_transaction(
     bytes: usize,
     deadline: Instant,
     tally: &mut Tally,
-) -> Option<usize> {
+) -> Option<Spoilt> {
     let mut waiting = messages;
     while !waiting.is_empty() && tally.retry.is_empty() && Instant::now() < deadline {
         let (sent, rest) = waiting.split_at(group(waiting, bytes));
-        let known = tally.rejected.len();
-        if !send_group(connector, producer, sent.to_vec(), deadline, tally).await.is_empty() {
-            return Some(sent.iter().map(Message::len).sum::<usize>() / 2);
+        let refused = send_group(connector, producer, sent.to_vec(), deadline, tally).await;
+        if !refused.together.is_empty() {
+            return Some(Spoilt::Together(sent.iter().map(Message::len).sum::<usize>() / 2));
+        }
+        if let Some(guilty) = refused.alone {
+            return Some(Spoilt::Alone(guilty));
         }
         waiting = rest;
-        if tally.rejected.len() > known && sent.len() == 1 {
-            // The guilty one is found; nothing more can be sent in this transaction.
-            break;
-        }
     }
     leave(connector, waiting.iter().cloned(), tally);
     None
 }
 
-/// Sends messages at once. What was refused together is returned.
+/// What brokers refused of a group.
+#[derive(Default)]
+struct Refused<'a> {
+    /// Messages of one request: the guilty among the innocent.
+    together: Vec<Message<'a>>,
+    /// The only message of its request.
+    alone: Option<RejectedEvent>,
+}
+
+/// Sends messages at once.
 async fn send_group<'a>(
     connector: &Connector,
     producer: &Producer,
     sent: Vec<Message<'a>>,
     deadline: Instant,
     tally: &mut Tally,
-) -> Vec<Message<'a>> {
+) -> Refused<'a> {
     let results = deliver(connector, producer, &sent, deadline).await;
     let together = sent.len() > 1;
-    let mut refused = Vec::new();
+    let mut refused = Refused::default();
     for (message, result) in sent.into_iter().zip(results) {
         match result {
             Ok(()) => tally.delivered += 1,
-            Err(Failed::There(code)) if meaning(code) == Meaning::Refused && together => refused.push(message),
+            Err(Failed::There(code)) if meaning(code) == Meaning::Refused && together => refused.together.push(message),
             Err(Failed::Here(code) | Failed::There(code)) => match connector.explain(code) {
-                (Meaning::Refused, reason) => tally.reject(message.index, format!("{reason} ({} bytes)", message.len())),
+                (Meaning::Refused, reason) => {
+                    let guilty = RejectedEvent { index: message.index, reason: format!("{reason} ({} bytes)", message.len()) };
+                    refused.alone = matches!(result, Err(Failed::There(_))).then(|| guilty.clone());
+                    tally.reject(guilty.index, guilty.reason);
+                }
                 (meaning, reason) => tally.again(message.index, meaning, || reason),
             },
         }
     }
-    if !refused.is_empty() {
-        tracing::debug!(topic = %connector.config.topic, messages = refused.len(), "refused together; sent again in smaller groups");
+    if !refused.together.is_empty() {
+        tracing::debug!(topic = %connector.config.topic, messages = refused.together.len(), "refused together; sent again in smaller groups");
     }
     refused
 }

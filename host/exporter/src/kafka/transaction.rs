@@ -12,7 +12,10 @@
 //! * **A batch whose digest is the marker's** was delivered: nothing is sent.
 //! * **Anything unclear** (a timeout while committing, a dropped future, a fatal error) ends the session: the next attempt begins with
 //!   fencing and reading the marker.
-//! * **Refused events** end the transaction without effect; the rest comes again as another batch with another id, durable by then.
+//! * **Refused events** are left out. What the producer itself refuses (its own limit) never was in the transaction. A refusal of a broker's spoils
+//!   it: it is ended and begun again at once, in smaller groups until the guilty message is alone, then without that one. The rest is
+//!   committed, and the marker names the events that were left out, so that the batch has the same outcome after a crash. (When they are
+//!   too many to be named there, or time runs out, nothing is committed, and delivery brings the rest as another batch.)
 //!
 //! The id is `flagpost-<store>-<stream>-<exporter>`: two stores or two exporters never fence each other, and the relay's lock keeps two
 //! relays off one store. The digest covers the lines, not only the id: a store that was restored from a backup gives old numbers to new
@@ -26,6 +29,8 @@
 //!   process three times and is being bisected), it is another batch: its events may be in Kafka twice. Nothing is ever left out.
 //! * Bookkeeping that was damaged and rebuilt starts at the oldest event it has: those events come again, as other batches.
 
+use std::collections::HashSet;
+
 use flagpost_event::{BatchId, EventBatch};
 use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
@@ -35,10 +40,11 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::ExportError;
+use crate::{ExportError, RejectedEvent};
 
 use super::client::{Connector, Producer};
 use super::outcome::{Meaning, Tally, failure};
+use super::produce::Spoilt;
 use super::{produce, request};
 
 /// In front of transactional ids and groups: what rights are given for.
@@ -69,6 +75,24 @@ struct Marker {
     events: i64,
     /// The digest of the last batch; empty when there was none.
     digest: String,
+    /// The places in it of events that were refused.
+    refused: Vec<u32>,
+}
+
+/// Brokers take 4,096 bytes of metadata with an offset (`offset.metadata.max.bytes`); some take less.
+const MOST_MARKED: usize = 2_000;
+
+impl Marker {
+    /// The offset's metadata: the digest, and the refused events' places after a blank.
+    fn text(&self) -> String {
+        let places: Vec<String> = self.refused.iter().map(u32::to_string).collect();
+        if places.is_empty() { self.digest.clone() } else { format!("{} {}", self.digest, places.join(",")) }
+    }
+
+    fn read(events: i64, text: &str) -> Marker {
+        let (digest, places) = text.split_once(' ').unwrap_or((text, ""));
+        Marker { events, digest: digest.to_owned(), refused: places.split(',').filter_map(|place| place.parse().ok()).collect() }
+    }
 }
 
 /// The transactional id, and the group's.
@@ -115,44 +139,62 @@ pub(super) async fn export(connector: &Connector, slot: &Mutex<Option<Session>>,
     };
     if session.marker.digest == digest {
         tracing::info!(batch = %batch.id(), "the batch was committed before the relay ended; it is not sent again");
+        let refused = session.marker.refused.iter();
+        let reason = "refused by the brokers, or by the producer's own limit, when the batch was delivered".to_owned();
+        let rejected: Vec<_> = refused.map(|&index| RejectedEvent { index, reason: reason.clone() }).collect();
         *slot = Some(session);
-        return Ok(());
+        return Tally { delivered: batch.len() - rejected.len().min(batch.len()), rejected, ..Tally::default() }.outcome();
     }
     let deadline = Instant::now() + connector.config.timeout;
+    // What brokers refused in this call.
+    let mut guilty: Vec<RejectedEvent> = Vec::new();
     loop {
         let mut tally = Tally::default();
-        let messages = request::messages(batch, &mut tally);
+        let mut messages = request::messages(batch, &mut tally);
+        messages.retain(|message| guilty.iter().all(|event| event.index != message.index));
+        guilty.iter().for_each(|event| tally.reject(event.index, event.reason.clone()));
+        if messages.is_empty() {
+            *slot = Some(session);
+            return undone(tally, batch.len());
+        }
         session.producer.begin_transaction().map_err(|error| connector.failed(&error))?;
-        let smaller = produce::send_transaction(connector, &session.producer, &messages, session.bytes, deadline, &mut tally).await;
-        if let Some(bytes) = smaller {
+        let spoilt = produce::send_transaction(connector, &session.producer, &messages, session.bytes, deadline, &mut tally).await;
+        if let Some(spoilt) = spoilt {
             session = blocking(connector, move |connector| abort(connector, session)).await?;
-            session.bytes = bytes;
+            match spoilt {
+                Spoilt::Together(bytes) => session.bytes = bytes,
+                Spoilt::Alone(event) => guilty.push(event),
+            }
             continue;
         }
-        if tally.retry.is_empty() && tally.rejected.is_empty() {
-            let events = i64::try_from(batch.len()).unwrap_or(i64::MAX);
-            let marker = Marker { events: session.marker.events.saturating_add(events), digest };
+        let mut refused: Vec<u32> = tally.rejected.iter().map(|event| event.index).collect();
+        refused.sort_unstable();
+        let events = i64::try_from(tally.delivered).unwrap_or(i64::MAX);
+        let marker = Marker { events: session.marker.events.saturating_add(events), digest: digest.clone(), refused };
+        if tally.retry.is_empty() && tally.delivered > 0 && marker.text().len() <= MOST_MARKED {
             *slot = Some(blocking(connector, move |connector| commit(connector, session, marker)).await?);
-            return Ok(());
+            return tally.outcome();
         }
-        // A session that is not put back is fenced by the next one. The guilty one spoilt the transaction, but not the session.
-        if !tally.rejected.is_empty() || !tally.spent() {
+        // A session that is not put back is fenced by the next one.
+        if !tally.spent() {
             match blocking(connector, move |connector| abort(connector, session)).await {
                 Ok(session) => *slot = Some(session),
                 Err(error) => tracing::debug!(%error, "a transaction could not be ended; the next session ends it"),
             }
         }
-        return undone(tally);
+        return undone(tally, batch.len());
     }
 }
 
-/// Nothing of the batch was delivered. One event that is refused spoils its transaction: delivery searches for it, and the other parts, delivered
-/// in transactions of their own, vouch for the destination.
-fn undone(tally: Tally) -> Result<(), ExportError> {
-    match tally.rejected.into_iter().next() {
-        Some(refused) => Err(ExportError::rejected(refused.reason)),
-        None => Err(failure(tally.trouble.unwrap_or((Meaning::Passing, "no message was delivered".to_owned())))),
+/// Nothing of the batch was delivered. Events that are known to be refused are named, so that the rest comes again without them.
+fn undone(tally: Tally, events: usize) -> Result<(), ExportError> {
+    let trouble = tally.trouble.unwrap_or((Meaning::Passing, "no message was delivered".to_owned()));
+    if tally.rejected.is_empty() || matches!(trouble.0, Meaning::Alarm(_)) {
+        return Err(failure(trouble));
     }
+    let guilty: HashSet<u32> = tally.rejected.iter().map(|event| event.index).collect();
+    let retry = (0..u32::try_from(events).unwrap_or(u32::MAX)).filter(|index| !guilty.contains(index)).collect();
+    Tally { retry, rejected: tally.rejected, ..Tally::default() }.outcome()
 }
 
 /// Fences the predecessor, then reads the marker. Blocks.
@@ -170,7 +212,7 @@ fn open(connector: &Connector, id: &str) -> Result<Session, ExportError> {
         return Err(failed(error));
     }
     let marker = match place.map(|place| (place.offset(), place.metadata().to_owned())) {
-        Some((Offset::Offset(events), digest)) => Marker { events, digest },
+        Some((Offset::Offset(events), text)) => Marker::read(events, &text),
         _ => Marker::default(),
     };
     let group = consumer.group_metadata().ok_or_else(|| ExportError::retryable("librdkafka gives no group"))?;
@@ -185,7 +227,7 @@ fn commit(connector: &Connector, mut session: Session, marker: Marker) -> Result
     {
         let mut place = offsets.add_partition(&connector.config.topic, MARKED);
         place.set_offset(Offset::Offset(marker.events)).map_err(failed)?;
-        place.set_metadata(marker.digest.as_str());
+        place.set_metadata(marker.text());
     }
     session.producer.send_offsets_to_transaction(&offsets, &session.group, timeout).map_err(failed)?;
     session.producer.commit_transaction(timeout).map_err(failed)?;
@@ -246,9 +288,34 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_event_takes_nothing_with_it_and_nothing_counts_as_delivered() {
-        let mut tally = Tally { delivered: 2, ..Tally::default() };
-        tally.reject(1, "too large".to_owned());
-        assert_eq!(undone(tally), Err(ExportError::rejected("too large")));
+    fn a_marker_names_what_was_left_out_and_older_ones_are_read() {
+        for refused in [vec![], vec![3], vec![0, 17, 9_999]] {
+            let marker = Marker { events: 7, digest: "ab12".to_owned(), refused };
+            assert_eq!(Marker::read(7, &marker.text()), marker);
+        }
+        assert_eq!(Marker::read(7, "ab12"), Marker { events: 7, digest: "ab12".to_owned(), refused: vec![] });
+        assert_eq!(Marker::read(0, ""), Marker::default());
+    }
+
+    #[test]
+    fn when_nothing_was_committed_the_refused_are_named_and_the_rest_comes_again() {
+        let refused = |indices: &[u32]| {
+            let mut tally = Tally { delivered: 2, ..Tally::default() };
+            indices.iter().for_each(|&index| tally.reject(index, "too large".to_owned()));
+            tally
+        };
+        let partial = ExportError::Partial {
+            retry: vec![0, 2, 3],
+            rejected: vec![RejectedEvent { index: 1, reason: "too large".to_owned() }],
+            after: None,
+        };
+        assert_eq!(undone(refused(&[1]), 4), Err(partial));
+        assert_eq!(undone(refused(&[0, 1]), 2), Err(ExportError::rejected("too large")), "nothing vouches for the destination");
+        let mut down = Tally::default();
+        down.again(0, Meaning::Passing, || "down".to_owned());
+        assert_eq!(undone(down, 1), Err(ExportError::retryable("down")));
+        let mut denied = refused(&[1]);
+        denied.again(0, Meaning::Alarm("ask"), || "denied".to_owned());
+        assert_eq!(undone(denied, 2), Err(ExportError::misconfigured("denied: ask")));
     }
 }

@@ -98,6 +98,10 @@ impl Exporter for KinesisExporter {
         Limits { max_events: request::MOST_RECORDS, max_bytes: request::MOST_BYTES, ..Limits::default() }
     }
 
+    fn tries(&self) -> &'static str {
+        "asked for the stream"
+    }
+
     async fn probe(&self) -> Result<(), ProbeError> {
         let (stream, shown) = (&self.config.stream, self.config.stream.shown());
         let told = |failure: Failure| ProbeError { reason: failure.told() };

@@ -66,6 +66,10 @@ impl Exporter for LogExporter {
         false
     }
 
+    fn tries(&self) -> &'static str {
+        "nothing to ask: lines go to standard error"
+    }
+
     fn limits(&self) -> Limits {
         Limits { max_events: MOST_EVENTS, ..Limits::default() }
     }

@@ -124,6 +124,10 @@ impl Exporter for SqsExporter {
         Limits { max_events: MOST_EVENTS, max_bytes: MOST_BYTES, ..Limits::default() }
     }
 
+    fn tries(&self) -> &'static str {
+        "asked for the queue"
+    }
+
     async fn probe(&self) -> Result<(), ProbeError> {
         let told = |failure: Failure| ProbeError { reason: failure.told() };
         let client = self.client.get().await.map_err(told)?;

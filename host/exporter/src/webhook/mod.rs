@@ -16,7 +16,9 @@ use crate::{DEFAULT_TIMEOUT, ExportError, Exporter, ProbeError};
 use client::Client;
 pub(crate) use config::Keys;
 use config::WebhookConfig;
-#[cfg(any(feature = "aws", feature = "azure"))]
+#[cfg(feature = "opentelemetry")]
+pub(crate) use outcome::LONGEST_WISH;
+#[cfg(any(feature = "aws", feature = "azure", feature = "opentelemetry"))]
 pub(crate) use outcome::{one_line, retry_after};
 
 /// Larger bodies are put together and signed where it may take its time.
@@ -50,6 +52,10 @@ impl Exporter for WebhookExporter {
                 Err(ExportError::retryable(format!("{} did not answer within {seconds} s", self.client.shown())))
             }
         }
+    }
+
+    fn tries(&self) -> &'static str {
+        "connected to the server; credentials show with the first batch"
     }
 
     async fn probe(&self) -> Result<(), ProbeError> {

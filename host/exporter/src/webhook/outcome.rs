@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use crate::ExportError;
 
 /// A receiver's wish to wait is followed up to this long; then it is asked again.
-const LONGEST_WISH: Duration = Duration::from_secs(600);
+pub(crate) const LONGEST_WISH: Duration = Duration::from_secs(600);
 
 /// What a reply other than a redirect means. `said`: the beginning of its body.
 ///

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::{complain, find, say};
-use crate::config::{self, Loaded, Place, Problem, Severity, Sources, Target};
+use super::probe::{Probed, probe};
+use super::{chain, complain, find, say};
+use crate::config::{self, ExporterConfig, Loaded, Place, Problem, Severity, Sources, Target};
 
 /// What is to be said.
 #[derive(Debug, clap::Args)]
@@ -20,9 +21,12 @@ pub(super) struct Arguments {
     /// Lists every value that holds, and where it comes from: a line of the file, an environment variable, or the defaults.
     #[arg(long)]
     show_source: bool,
+    /// Asks each exporter's target whether it is there and takes the credentials. Writes no event.
+    #[arg(long)]
+    probe: bool,
 }
 
-/// Exit code 1 when the relay would not start with it.
+/// Exit code 1 when the relay would not start with it, or when a probe failed.
 pub(super) fn validate(arguments: &Arguments) -> ExitCode {
     let file = match find(arguments.config.as_deref()) {
         Ok(file) => file,
@@ -34,9 +38,7 @@ pub(super) fn validate(arguments: &Arguments) -> ExitCode {
         Err(error) => (error.problems, None),
     };
     problems.extend(loaded.iter().flat_map(missing_plugins));
-    if arguments.json {
-        say(format_args!("{:#}", report(&file, &problems, loaded.as_ref(), arguments.show_source)));
-    } else {
+    if !arguments.json {
         for problem in &problems {
             complain(problem.in_file(&file));
         }
@@ -44,7 +46,40 @@ pub(super) fn validate(arguments: &Arguments) -> ExitCode {
             tell(&file, loaded, arguments.show_source);
         }
     }
-    if loaded.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let probed = match loaded.as_ref().filter(|_| arguments.probe).map(|loaded| probe(&loaded.config.exporters)).transpose() {
+        Ok(probed) => probed,
+        Err(error) => {
+            complain(chain(error.as_ref()));
+            return ExitCode::FAILURE;
+        }
+    };
+    if arguments.json {
+        say(format_args!("{:#}", report(&file, &problems, loaded.as_ref(), probed.as_deref(), arguments.show_source)));
+    } else if let (Some(loaded), Some(probed)) = (&loaded, &probed) {
+        loaded.config.exporters.iter().zip(probed).for_each(|(exporter, probed)| say(line(exporter, probed)));
+    }
+    let failed = probed.iter().flatten().any(|probed| probed.finding.error.is_some());
+    if loaded.is_some() && !failed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// `probe failed: events (kafka): what came back: what to do`.
+fn line(exporter: &ExporterConfig, Probed { finding, tries }: &Probed) -> String {
+    let (who, kind) = (name(exporter), &exporter.kind);
+    match &finding.error {
+        Some(error) => format!("probe failed: {who} ({kind}): {error}"),
+        None => {
+            let comma = if tries.is_empty() { "" } else { "; " };
+            format!("probe ok: {who} ({kind}): {tries}{comma}{} ms", finding.took.as_millis())
+        }
+    }
+}
+
+/// The exporter's name, with its flag set's unless that is the default one.
+fn name(exporter: &ExporterConfig) -> String {
+    match exporter.identity.flag_set.as_str() {
+        config::DEFAULT_FLAG_SET => exporter.identity.exporter.clone(),
+        flag_set => format!("{flag_set}: {}", exporter.identity.exporter),
+    }
 }
 
 fn missing_plugins(loaded: &Loaded) -> Vec<Problem> {
@@ -64,11 +99,7 @@ fn tell(file: &Path, loaded: &Loaded, values: bool) {
     let count = loaded.config.exporters.len();
     say(format_args!("{}: valid, {count} exporter{}", file.display(), if count == 1 { "" } else { "s" }));
     for exporter in &loaded.config.exporters {
-        let flag_set = match exporter.identity.flag_set.as_str() {
-            config::DEFAULT_FLAG_SET => String::new(),
-            name => format!("{name}: "),
-        };
-        say(format_args!("  {flag_set}{} ({})", exporter.identity.exporter, exporter.kind));
+        say(format_args!("  {} ({})", name(exporter), exporter.kind));
     }
     if values {
         for value in &loaded.values {
@@ -82,7 +113,7 @@ fn tell(file: &Path, loaded: &Loaded, values: bool) {
     }
 }
 
-fn report(file: &Path, problems: &[Problem], loaded: Option<&Loaded>, values: bool) -> Value {
+fn report(file: &Path, problems: &[Problem], loaded: Option<&Loaded>, probed: Option<&[Probed]>, values: bool) -> Value {
     let problems: Vec<Value> = problems
         .iter()
         .map(|problem| {
@@ -100,7 +131,15 @@ fn report(file: &Path, problems: &[Problem], loaded: Option<&Loaded>, values: bo
     let exporters: Vec<Value> = loaded
         .iter()
         .flat_map(|loaded| &loaded.config.exporters)
-        .map(|exporter| json!({ "flagSet": exporter.identity.flag_set, "name": exporter.identity.exporter, "kind": exporter.kind }))
+        .enumerate()
+        .map(|(index, exporter)| {
+            let mut one = json!({ "flagSet": exporter.identity.flag_set, "name": exporter.identity.exporter, "kind": exporter.kind });
+            if let Some(Probed { finding, tries }) = probed.and_then(|probed| probed.get(index)) {
+                let millis = u64::try_from(finding.took.as_millis()).unwrap_or(u64::MAX);
+                one["probe"] = json!({ "ok": finding.error.is_none(), "tried": tries, "message": finding.error, "millis": millis });
+            }
+            one
+        })
         .collect();
     let mut report = json!({ "file": file, "valid": loaded.is_some(), "problems": problems, "exporters": exporters });
     if let (true, Some(loaded)) = (values, loaded) {

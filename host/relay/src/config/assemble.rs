@@ -1,6 +1,7 @@
 //! Rules that span keys: from decoded sections to the configuration.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flagpost_event::collect::CollectLimits;
 use flagpost_settings::{Data, Node, Place, Problems, Size, decode_with};
@@ -12,7 +13,7 @@ use super::model::{Buffer, Collector, Config, DEFAULT_FLAG_SET, Server, Tls, Ups
 use super::sources::{Environment, Sources};
 use super::tree::is_set;
 use super::values::Mode;
-use super::{exporters, flag_sets, keys};
+use super::{exporters, flag_sets, keys, otel};
 
 const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
@@ -22,7 +23,8 @@ const SYSTEM_PATH: &str = "/var/lib/flagpost";
 
 /// The configuration in the tree; what is wrong goes to `problems`.
 pub(super) fn assemble(root: &Node, base: &Path, sources: &Sources, problems: &mut Problems) -> Config {
-    let mut file: file::File = decode_with(root, "", &keys::elsewhere, problems);
+    let uses_otel = otel::is_used(root);
+    let mut file: file::File = decode_with(&without_otel(root, uses_otel), "", &keys::elsewhere, problems);
     // A root that is no map was complained about; nothing below it can be said.
     let root = if matches!(root.data, Data::Map(_)) { root.clone() } else { Node::null() };
 
@@ -40,12 +42,17 @@ pub(super) fn assemble(root: &Node, base: &Path, sources: &Sources, problems: &m
     }
     let authorized_keys = flag_sets::authorized(std::mem::take(&mut file.authorized_keys), &root, &tenants, problems);
 
+    let mut build = sources.build.clone();
+    if uses_otel {
+        build.otel = Arc::new(otel::otel(&root, &sources.env, problems));
+    }
     let around = Surroundings {
         max_bytes: buffer.max_bytes,
         plugins_dir: base.join(file.plugins_dir.as_deref().unwrap_or(DEFAULT_PLUGINS_DIR)),
         base: base.to_owned(),
         env: &sources.env,
-        build: &sources.build,
+        build: &build,
+        otel: uses_otel.then(|| otel_of(&root)),
     };
     let scopes = scopes(&root, &tenants, problems);
     let exporters = exporters::exporters(&scopes, &around, problems);
@@ -57,6 +64,7 @@ pub(super) fn assemble(root: &Node, base: &Path, sources: &Sources, problems: &m
         plugins_required: file.plugins.required,
         buffer,
         collector: collector(file.collector),
+        probes: file.probes.unwrap_or(true),
         shutdown_timeout: file.shutdown_timeout.0.0,
         log_level: file.log_level,
         log_format: file.log_format,
@@ -65,6 +73,21 @@ pub(super) fn assemble(root: &Node, base: &Path, sources: &Sources, problems: &m
         flag_sets: tenants.into_iter().map(|tenant| tenant.flag_set).collect(),
         exporters,
     }
+}
+
+/// What is said about OpenTelemetry outside of exporters.
+fn otel_of(root: &Node) -> Node {
+    let entries = root.entries().iter().filter(|entry| keys::is_otel(&entry.key)).cloned().collect();
+    Node { place: Place::Nowhere, data: Data::Map(entries) }
+}
+
+/// The tree without what is said about OpenTelemetry, where exporters use that: then nothing is said of it.
+fn without_otel(root: &Node, used: bool) -> Node {
+    let mut root = root.clone();
+    if let (Data::Map(entries), true) = (&mut root.data, used) {
+        entries.retain(|entry| !keys::is_otel(&entry.key));
+    }
+    root
 }
 
 /// A retriever without somebody who evaluates would be a relay that answers every client with its default, in silence.

@@ -32,6 +32,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) env: &'a Environment,
     /// What built-in kinds are built with.
     pub(crate) build: &'a BuildContext,
+    /// What `build.otel` comes from, where exporters use it: when that changes, they do.
+    pub(crate) otel: Option<Node>,
 }
 
 /// Where exporters are listed: the root, or a flag set.
@@ -250,7 +252,7 @@ fn native(
         let place = if problem.path == "kind" { node.place_at("kind").cloned().unwrap_or(problem.place) } else { problem.place };
         problems.push(Problem { path: join(path, &problem.path), place, message: own.hide(problem.message), ..problem });
     }
-    target.map(|target| (target, location, Some(Fingerprint::of(&own))))
+    target.map(|target| (target, location, Some(Fingerprint::of(&own, around.otel.as_ref().filter(|_| info.name == "opentelemetry")))))
 }
 
 /// What an exporter without a name is called.

@@ -45,6 +45,10 @@ pub(crate) struct File {
     #[serde(rename = "exporters")]
     #[schemars(schema_with = "exporters_schema")]
     _exporters: IgnoredAny,
+    /// Asks each exporter's destination in the background whether it is there and takes the credentials: at start, after failures, and while the
+    /// exporter is in trouble. `/health/exporters` shows the answers. Without it only `flagpost validate --probe` asks.
+    #[schemars(extend("default" = true))]
+    pub(crate) probes: Option<bool>,
     /// How long exporters may take to send what waits when the relay ends.
     pub(crate) shutdown_timeout: ShutdownTimeout,
     /// What is logged: `debug`, `info`, `warn` or `error`, in any case; upstream's `dpanic`, `panic` and `fatal` mean `error`.

@@ -5,6 +5,7 @@ use flagpost_settings::{Entry, Problem};
 const EVALUATION: &str = "flags are evaluated by the relay behind `upstream.url`";
 const LAMBDA: &str = "the relay does not run as a lambda";
 const TRACING: &str = "the relay traces nothing";
+const OTEL: &str = "only exporters of kind `opentelemetry` use it; the relay itself is not traced";
 /// What to do about a configuration that evaluates flags.
 pub(crate) const TWO_WAYS: &str = "set `upstream.url` to a relay that evaluates, or `evaluation: none` to only collect and export events";
 
@@ -19,8 +20,8 @@ pub(crate) const INERT: &[(&str, &str)] = &[
     ("enableBulkMetricFlagNames", EVALUATION),
     ("environment", "upstream's relay does not use it either"),
     ("exporterCleanQueueInterval", "events are removed as soon as every exporter is past them"),
-    ("openTelemetryOtlpEndpoint", TRACING),
-    ("otel", TRACING),
+    ("openTelemetryOtlpEndpoint", OTEL),
+    ("otel", OTEL),
     ("jaeger", TRACING),
     ("version", "the version is the program's own"),
     ("retriever", EVALUATION),
@@ -44,6 +45,11 @@ pub(crate) fn in_flag_sets(why: &str) -> bool {
 /// Whether the key says where flags come from.
 pub(crate) fn is_retriever(key: &str) -> bool {
     key.eq_ignore_ascii_case("retriever") || key.eq_ignore_ascii_case("retrievers")
+}
+
+/// Whether the key is about OpenTelemetry: exporters of that kind use it.
+pub(crate) fn is_otel(key: &str) -> bool {
+    INERT.iter().any(|(known, why)| *why == OTEL && known.eq_ignore_ascii_case(key))
 }
 
 /// What is said of a key that was not decoded; `path` may hold any case and stand in a flag set.

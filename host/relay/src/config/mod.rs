@@ -20,6 +20,7 @@ mod json;
 mod keys;
 mod locate;
 mod model;
+mod otel;
 mod problem;
 mod reference;
 mod schema;

@@ -34,6 +34,8 @@ pub struct Config {
     pub buffer: Buffer,
     /// What a request may carry and how long it may take.
     pub collector: Collector,
+    /// `probes`: exporters' destinations are asked in the background whether they are there.
+    pub probes: bool,
     /// How long exporters may take to send what waits at the end.
     pub shutdown_timeout: Duration,
     /// What is logged.
@@ -204,9 +206,10 @@ impl ExporterConfig {
 pub(crate) struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// Of the keys of a kind, as they hold.
-    pub(crate) fn of(keys: &Node) -> Fingerprint {
-        Fingerprint(Sha256::digest(keys.to_json().to_string()).into())
+    /// Of the keys of a kind, as they hold, and of those that it has in common with others.
+    pub(crate) fn of(keys: &Node, common: Option<&Node>) -> Fingerprint {
+        let common = common.map(Node::to_json);
+        Fingerprint(Sha256::digest(serde_json::json!([keys.to_json(), common]).to_string()).into())
     }
 }
 

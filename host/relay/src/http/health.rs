@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::metrics::Plugins;
 use super::snapshot::Snapshot;
 use super::{Door, Reply};
+use crate::probe::Probes;
 use crate::reloads::Reloads;
 
 /// What the health routes look at.
@@ -19,6 +20,8 @@ pub(crate) struct Health {
     pub(crate) delivery: Option<Arc<Delivery>>,
     /// The plugins by exporter.
     pub(crate) plugins: Arc<Plugins>,
+    /// What exporters' targets last answered to a probe.
+    pub(crate) probes: Arc<Probes>,
     /// How the configuration was last read.
     pub(crate) reloads: Arc<Reloads>,
 }
@@ -46,6 +49,8 @@ struct Task<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<LastError>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    probe: Option<Probe>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     plugin: Option<flagpost_plugin::PluginReport>,
 }
 
@@ -53,6 +58,18 @@ struct Task<'a> {
 #[serde(rename_all = "camelCase")]
 struct LastError {
     message: String,
+    at_unix_millis: u64,
+}
+
+/// The last probe of a task's exporter.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Probe {
+    ok: bool,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    tried: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
     at_unix_millis: u64,
 }
 
@@ -119,6 +136,12 @@ impl Health {
             dropped: counts.dropped.values().sum(),
             last_success: status.last_success(),
             last_error: status.last_error().map(|error| LastError { message: error.text, at_unix_millis: error.at_millis }),
+            probe: self.probes.last(status).map(|(last, tried)| Probe {
+                ok: last.finding.error.is_none(),
+                tried,
+                message: last.finding.error,
+                at_unix_millis: last.at_millis,
+            }),
             plugin,
         }
     }

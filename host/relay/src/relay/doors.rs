@@ -47,7 +47,12 @@ pub(super) async fn open(inside: Inside<'_>, runtime: &Handle) -> Result<(Server
         intakes: live.intakes.clone(),
         limits: live.limits.clone(),
         room,
-        health: Health { delivery: Some(live.delivery.clone()), plugins: live.plugins.clone(), reloads: live.reloads.clone() },
+        health: Health {
+            delivery: Some(live.delivery.clone()),
+            plugins: live.plugins.clone(),
+            probes: live.probes.clone(),
+            reloads: live.reloads.clone(),
+        },
         info: live.info.clone(),
         metrics: Arc::new(metrics),
         visits: Arc::new(Visits::new(traffic, !config.disable_version_header, rand::random())),

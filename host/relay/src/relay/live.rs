@@ -26,6 +26,7 @@ use crate::config::{AuthorizedKeys, Collector, Config, DEFAULT_FLAG_SET};
 use crate::http::{Access, Info, Keys, Plugins};
 use crate::intake::Intakes;
 use crate::logging;
+use crate::probe::Probes;
 use crate::reloads::{Reloaded, Reloads};
 
 /// Everything that a reload changes, as the rest of the relay sees it.
@@ -34,6 +35,7 @@ pub(crate) struct Live {
     pub(super) keys: Arc<Keys>,
     pub(super) delivery: Arc<Delivery>,
     pub(super) plugins: Arc<Plugins>,
+    pub(super) probes: Arc<Probes>,
     pub(super) limits: Arc<ArcSwap<Collector>>,
     pub(super) info: Arc<ArcSwap<Info>>,
     pub(super) reloads: Arc<Reloads>,
@@ -65,11 +67,13 @@ impl Live {
         let Parts { intakes, delivery, workshop, additions } = parts;
         let nobody = Access::new(&AuthorizedKeys::default(), &[], &intakes, [0; 32]);
         let clock = workshop.clock.clone();
+        let probes = Arc::new(Probes::new(&delivery, clock.clone(), workshop.work.clone()));
         Live {
             intakes,
             keys: Arc::new(Keys::new(nobody)),
             delivery,
             plugins: Arc::default(),
+            probes,
             limits: Arc::new(ArcSwap::from_pointee(started.collector.clone())),
             info: Arc::new(ArcSwap::from_pointee(info(&started, &*clock))),
             reloads: Arc::default(),
@@ -112,6 +116,8 @@ impl Live {
         let (running, failed) = self.take(&state.running, next).await;
         state.running = running;
         self.plugins.replace(state.running.iter().filter_map(Running::as_plugin).collect());
+        let probed = state.running.iter().map(|running| (&running.config.identity, &*running.config.events, &running.exporter));
+        self.probes.replace(config.probes, probed);
         let configured: Vec<(Identity, StreamName)> = state.running.iter().flat_map(Running::streams).collect();
         self.intakes.replace(read_streams(&config, &configured));
         self.keys.replace(Access::new(&config.authorized_keys, &config.flag_sets, &self.intakes, rand::random()));

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use builder::{ExporterOptions, RelayBuilder};
 pub use error::{CollectError, ReloadError, StartError};
+pub(crate) use store::temporary_cache;
 
 use crate::config::{self, Config, DEFAULT_FLAG_SET, Sources};
 use crate::http::Server;
@@ -210,6 +211,7 @@ impl Relay {
     pub async fn close(self) -> ShutdownReport {
         let started = Instant::now();
         self.draining.cancel();
+        self.live.probes.end();
         // A client that stalls must not take the exporters' time.
         let within = self.shutdown_timeout();
         let for_requests = within / 2;

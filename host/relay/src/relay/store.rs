@@ -64,9 +64,12 @@ async fn memory(buffer: &Buffer, clock: &Arc<dyn Clock>) -> Result<Store, StartE
     let log = Arc::new(MemoryLog::new(buffer.max_bytes, clock.clone()));
     let ledger = Ledger::memory(clock.clone())?;
     ledger.attach(&id, &[]).await?;
-    // Without a directory of its own, a relay keeps compiled plugins with the user's temporary files; the cache refuses what others can write.
-    let cache = std::env::temp_dir().join(format!("flagpost-cache-{}", rustix::process::geteuid().as_raw()));
-    Ok(Store { id, log, ledger, stats: None, cache, state: None, lock: None })
+    Ok(Store { id, log, ledger, stats: None, cache: temporary_cache(), state: None, lock: None })
+}
+
+/// Without a directory of its own, a relay keeps compiled plugins with the user's temporary files; the cache refuses what others can write.
+pub(crate) fn temporary_cache() -> PathBuf {
+    std::env::temp_dir().join(format!("flagpost-cache-{}", rustix::process::geteuid().as_raw()))
 }
 
 fn disk(buffer: &Buffer, clock: &Arc<dyn Clock>) -> Result<Store, StartError> {

@@ -129,8 +129,15 @@ fn modes_and_keys_that_cannot_be_are_told() {
         ),
         ("logLevel: xx", "1: logLevel: unrecognized level: \"xx\"; use one of `debug`, `info`, `warn`, `error`"),
         ("logFormat: xx", "1: logFormat: invalid log format xx; use `json` or `logfmt`"),
-        ("otel: { service: { name: a } }", "1: otel: warning: has no effect here: the relay traces nothing"),
-        ("openTelemetryOtlpEndpoint: x", "1: openTelemetryOtlpEndpoint: warning: has no effect here: the relay traces nothing"),
+        (
+            "otel: { service: { name: a } }",
+            "1: otel: warning: has no effect here: only exporters of kind `opentelemetry` use it; the relay itself is not traced",
+        ),
+        (
+            "openTelemetryOtlpEndpoint: x",
+            "1: openTelemetryOtlpEndpoint: warning: has no effect here: only exporters of kind `opentelemetry` use it; the relay itself is not traced",
+        ),
+        ("jaeger: {}", "1: jaeger: warning: has no effect here: the relay traces nothing"),
     ];
     for (text, expected) in table {
         let said = said(&with(text, &[]));
