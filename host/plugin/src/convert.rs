@@ -5,6 +5,7 @@ use flagpost_exporter::{ExportError, RejectedEvent};
 use flagpost_plugin_bindings::exports::flagpost::plugin::exporter as wit;
 
 use crate::guest::MAX_REASON;
+use crate::redact::Hidden;
 use crate::text::cut;
 
 /// Longest wish of a guest to be called later; a larger one is cut to this.
@@ -58,19 +59,19 @@ fn record(event: Event<'_>) -> wit::Event {
 }
 
 /// What the guest said, believed only as far as it makes sense. `Err`: it broke the contract, and nothing is known about the batch.
-pub(crate) fn outcome(answer: Result<(), wit::ExportError>, events: usize) -> Result<Result<(), ExportError>, String> {
+pub(crate) fn outcome(answer: Result<(), wit::ExportError>, events: usize, hidden: &Hidden) -> Result<Result<(), ExportError>, String> {
     Ok(match answer {
         Ok(()) => Ok(()),
         Err(wit::ExportError::Retryable(later)) => {
-            Err(ExportError::Retryable { reason: reason(&later.reason), after: after(later.after_ms) })
+            Err(ExportError::Retryable { reason: reason(&later.reason, hidden), after: after(later.after_ms) })
         }
-        Err(wit::ExportError::Rejected(why)) => Err(ExportError::Rejected { reason: reason(&why) }),
-        Err(wit::ExportError::Misconfigured(why)) => Err(ExportError::Misconfigured { reason: reason(&why) }),
-        Err(wit::ExportError::Partial(partial)) => partial_outcome(partial, events)?,
+        Err(wit::ExportError::Rejected(why)) => Err(ExportError::Rejected { reason: reason(&why, hidden) }),
+        Err(wit::ExportError::Misconfigured(why)) => Err(ExportError::Misconfigured { reason: reason(&why, hidden) }),
+        Err(wit::ExportError::Partial(partial)) => partial_outcome(partial, events, hidden)?,
     })
 }
 
-fn partial_outcome(partial: wit::PartialFailure, events: usize) -> Result<Result<(), ExportError>, String> {
+fn partial_outcome(partial: wit::PartialFailure, events: usize, hidden: &Hidden) -> Result<Result<(), ExportError>, String> {
     let mut named = vec![false; events];
     for index in partial.retry.iter().copied().chain(partial.rejected.iter().map(|rejected| rejected.index)) {
         match usize::try_from(index).ok().and_then(|index| named.get_mut(index)) {
@@ -83,7 +84,7 @@ fn partial_outcome(partial: wit::PartialFailure, events: usize) -> Result<Result
         return Err("its partial result names no event: it is neither a success nor a failure".to_owned());
     }
     let rejected =
-        partial.rejected.into_iter().map(|rejected| RejectedEvent { index: rejected.index, reason: reason(&rejected.reason) }).collect();
+        partial.rejected.into_iter().map(|rejected| RejectedEvent { index: rejected.index, reason: reason(&rejected.reason, hidden) }).collect();
     Ok(Err(ExportError::Partial { retry: partial.retry, rejected, after: after(partial.after_ms) }))
 }
 
@@ -91,8 +92,8 @@ fn after(ms: Option<u32>) -> Option<std::time::Duration> {
     ms.map(|ms| std::time::Duration::from_millis(ms.into()).min(MAX_AFTER))
 }
 
-fn reason(text: &str) -> String {
-    let text = crate::guest::printable(text.as_bytes());
+fn reason(text: &str, hidden: &Hidden) -> String {
+    let text = crate::guest::printable(hidden.hide(text).as_bytes());
     if text.is_empty() { "the plugin gave no reason".to_owned() } else { cut(&text, MAX_REASON) }
 }
 
@@ -103,6 +104,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    fn told(answer: Result<(), wit::ExportError>, events: usize) -> Result<Result<(), ExportError>, String> {
+        outcome(answer, events, &Hidden::default())
+    }
 
     fn partial(retry: &[u32], rejected: &[u32]) -> wit::ExportError {
         let rejected = rejected.iter().map(|&index| wit::RejectedEvent { index, reason: "bad".into() }).collect();
@@ -119,10 +124,10 @@ mod tests {
             (partial(&[1], &[1]), "names event 1 twice"),
         ];
         for (answer, expected) in table {
-            let error = outcome(Err(answer), 3).unwrap_err();
+            let error = told(Err(answer), 3).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
-        let good = outcome(Err(partial(&[0, 2], &[1])), 3).unwrap().unwrap_err();
+        let good = told(Err(partial(&[0, 2], &[1])), 3).unwrap().unwrap_err();
         let rejected = vec![RejectedEvent { index: 1, reason: "bad".into() }];
         assert_eq!(good, ExportError::Partial { retry: vec![0, 2], rejected, after: None });
     }
@@ -130,13 +135,13 @@ mod tests {
     #[test]
     fn reasons_are_bounded_one_line_and_never_empty() {
         let long = wit::ExportError::Rejected("x".repeat(1 << 20));
-        let ExportError::Rejected { reason } = outcome(Err(long), 1).unwrap().unwrap_err() else { panic!("another outcome") };
+        let ExportError::Rejected { reason } = told(Err(long), 1).unwrap().unwrap_err() else { panic!("another outcome") };
         assert!(reason.len() < MAX_REASON + 64, "{}", reason.len());
         let forged = wit::ExportError::Misconfigured("a\n2026 INFO all is well\u{1b}[2J".into());
-        let text = outcome(Err(forged), 1).unwrap().unwrap_err().to_string();
+        let text = told(Err(forged), 1).unwrap().unwrap_err().to_string();
         assert!(!text.contains(['\n', '\u{1b}']), "{text:?}");
         assert_eq!(
-            outcome(Err(wit::ExportError::Rejected(String::new())), 1).unwrap().unwrap_err().to_string(),
+            told(Err(wit::ExportError::Rejected(String::new())), 1).unwrap().unwrap_err().to_string(),
             "the plugin gave no reason"
         );
     }
@@ -144,7 +149,7 @@ mod tests {
     #[test]
     fn a_wish_for_later_is_capped() {
         let later = wit::RetryLater { reason: "busy".into(), after_ms: Some(u32::MAX) };
-        let error = outcome(Err(wit::ExportError::Retryable(later)), 1).unwrap().unwrap_err();
+        let error = told(Err(wit::ExportError::Retryable(later)), 1).unwrap().unwrap_err();
         assert_eq!(error, ExportError::Retryable { reason: "busy".into(), after: Some(Duration::from_secs(3600)) });
     }
 }

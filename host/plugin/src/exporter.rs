@@ -1,32 +1,21 @@
-//! A plugin as an exporter, and its life: compiling, ready, invalid, healed.
+//! A plugin as an exporter: calls, and what is told about it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use flagpost_event::EventBatch;
-use flagpost_exporter::{ExportError, Exporter, Limits, ProbeError, Readiness};
+use flagpost_exporter::{ExportError, Exporter, Limits, MAX_BATCH_BYTES, ProbeError, Readiness};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinError, JoinHandle};
-use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::convert;
-use crate::generation::{Generation, Slot};
+use crate::generation::Generation;
 use crate::guest::{CallFailure, Shared};
 use crate::host::PluginHost;
-use crate::load::{self, LoadError, Stamp};
-use crate::world::Shape;
+use crate::life::{Life, run};
+use crate::memory::Reservation;
 use crate::{PluginReport, PluginState, PluginStats};
-
-/// How often the file of an invalid plugin is looked at; a change counts when size and time stayed the same for one such step.
-const POLL: Duration = Duration::from_millis(500);
-
-/// How often idle instances are looked for.
-const IDLE_POLL: Duration = Duration::from_secs(30);
-
-/// Waits before the same file is tried again after a fault of the host's: the first, and the longest.
-const AGAIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(120));
 
 /// Events of one call when the configuration says nothing: cost per event is flat from 100 on, and memory, which never shrinks, stays
 /// small.
@@ -52,28 +41,9 @@ impl fmt::Debug for WasmExporter {
     }
 }
 
-/// What the exporter and its loading task share.
-struct Life {
-    host: Arc<PluginHost>,
-    shared: Arc<Shared>,
-    slot: Slot,
-    readiness: watch::Sender<Readiness>,
-    facts: Mutex<Facts>,
-}
-
-/// What was last seen, for reports.
-#[derive(Default)]
-struct Facts {
-    digest: Option<String>,
-    size: Option<u64>,
-    shape: Option<Shape>,
-    last_error: Option<String>,
-}
-
 impl WasmExporter {
-    pub(crate) fn spawn(host: Arc<PluginHost>, shared: Arc<Shared>) -> Arc<Self> {
-        let (readiness, _) = watch::channel(Readiness::Preparing);
-        let life = Arc::new(Life { host, shared, slot: Slot::default(), readiness, facts: Mutex::default() });
+    pub(crate) fn spawn(host: Arc<PluginHost>, shared: Arc<Shared>, memory: Reservation) -> Arc<Self> {
+        let life = Arc::new(Life::new(host, shared, memory));
         let task = life.host.runtime().spawn(run(Arc::clone(&life))).abort_handle();
         Arc::new(WasmExporter { life, task })
     }
@@ -87,6 +57,8 @@ impl WasmExporter {
             Readiness::Ready { .. } => (PluginState::Ready, None),
             Readiness::Invalid { reason } => (PluginState::Invalid, Some(reason.clone())),
         };
+        let restarts = generation.as_ref().map(|generation| &generation.restarts);
+        let (crashes_in_a_row, slowed) = restarts.map_or((0, false), |restarts| (restarts.in_a_row(), !restarts.pause().is_zero()));
         let facts = life.facts();
         PluginReport {
             name: life.shared.spec.name.clone(),
@@ -95,8 +67,16 @@ impl WasmExporter {
             reason,
             digest: facts.digest.clone(),
             size: facts.size,
+            loading: facts.loading,
+            refused: facts.refused.clone(),
+            draining: facts.draining(),
+            crashes_in_a_row,
+            slowed,
             interface: facts.shape.as_ref().map(|shape| shape.interface.clone()),
             imports: facts.shape.as_ref().map(|shape| shape.imports.clone()).unwrap_or_default(),
+            title: generation.as_ref().and_then(|generation| generation.description.title.clone()),
+            encoding: generation.as_ref().map(|generation| generation.description.encoding),
+            diagnostics: facts.diagnostics.clone(),
             generation: generation.as_ref().map(|generation| generation.number),
             bulk: generation.as_ref().map(|generation| generation.bulk),
             last_error: facts.last_error.clone(),
@@ -110,19 +90,20 @@ impl WasmExporter {
         self.life.shared.counters.read()
     }
 
-    fn stop(&self) {
+    /// Nothing is loaded or begun any more.
+    fn stop(&self) -> Option<Arc<Generation>> {
         self.task.abort();
-        if let Some(generation) = self.life.slot.current() {
-            generation.close();
-            self.life.slot.install(None);
-        }
+        let last = self.life.slot.current();
+        self.life.slot.install(None);
+        last
     }
 }
 
 impl Drop for WasmExporter {
     fn drop(&mut self) {
-        self.stop();
-        self.life.host.release(&self.life.shared.spec);
+        if let Some(last) = self.stop() {
+            last.close();
+        }
     }
 }
 
@@ -146,9 +127,15 @@ impl Exporter for WasmExporter {
     fn limits(&self) -> Limits {
         let spec = &self.life.shared.spec;
         let most = if self.is_bulk() { BULK_EVENTS } else { 1 };
+        let described = self.life.slot.current().map(|generation| generation.description.clone()).unwrap_or_default();
+        // The plugin knows what it bears, the operator may ask for less.
+        let max_events = match (described.max_events, spec.max_events_per_call) {
+            (Some(bears), Some(wanted)) => bears.min(wanted),
+            (bears, wanted) => bears.or(wanted).unwrap_or(most),
+        };
         Limits {
-            max_events: spec.max_events_per_call.unwrap_or(most),
-            max_bytes: CALL_BYTES,
+            max_events,
+            max_bytes: described.max_bytes.unwrap_or(CALL_BYTES).min(MAX_BATCH_BYTES),
             // Counts only where the operator does without order (`ordered: false`).
             concurrency: spec.limits.instances,
             ..Limits::default()
@@ -168,8 +155,12 @@ impl Exporter for WasmExporter {
         }
     }
 
+    /// Returns when no call is under way any more, and the guests were told that nothing comes.
     async fn close(&self) {
-        self.stop();
+        if let Some(last) = self.stop() {
+            // On the work runtime, like every call.
+            drop(self.life.host.runtime().spawn(async move { last.drain().await }).await);
+        }
     }
 }
 
@@ -196,15 +187,17 @@ impl Drop for Joined {
 }
 
 impl Life {
-    fn facts(&self) -> std::sync::MutexGuard<'_, Facts> {
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     async fn call(&self, generation: &Generation, batch: &EventBatch) -> Result<(), ExportError> {
-        let events = convert::events(batch).map_err(|broken| convert::without(broken, batch))?;
+        let payload = generation.encode(batch)?;
+        let pause = generation.restarts.pause();
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
         self.shared.counters.calls.one();
-        let outcome = match generation.export(batch, &events).await {
-            Ok(answer) => convert::outcome(answer, batch.len()).unwrap_or_else(|why| {
+        let answer = generation.export(batch, &payload).await;
+        self.count(generation, answer.as_ref().err());
+        let outcome = match answer {
+            Ok(answer) => convert::outcome(answer, batch.len(), &self.shared.hidden).unwrap_or_else(|why| {
                 self.shared.counters.bad_results.one();
                 Err(ExportError::Crashed { reason: format!("plugin `{}`: {why}", self.shared.spec.name) })
             }),
@@ -216,75 +209,21 @@ impl Life {
         outcome
     }
 
+    fn count(&self, generation: &Generation, failure: Option<&CallFailure>) {
+        match failure {
+            None => generation.restarts.answered(),
+            Some(why) if generation.restarts.crashed() => tracing::error!(
+                plugin = self.shared.spec.name, crashes = generation.restarts.in_a_row(),
+                "the plugin crashes again and again: its calls are slowed until one is answered; the last time it {why}"
+            ),
+            Some(_) => {}
+        }
+    }
+
     fn crashed(&self, failure: &CallFailure) -> ExportError {
+        if let CallFailure::Configuration { .. } = failure {
+            return ExportError::misconfigured(format!("plugin `{}` {failure}", self.shared.spec.name));
+        }
         ExportError::Crashed { reason: format!("plugin `{}` {failure}", self.shared.spec.name) }
-    }
-
-    /// Reads, compiles and tries the file; on success calls go to it.
-    async fn load(&self) -> Result<(), LoadError> {
-        let file = load::read(&self.shared).await?;
-        {
-            let mut facts = self.facts();
-            *facts = Facts { digest: Some(file.digest.hex()), size: Some(file.bytes.len() as u64), ..Facts::default() };
-        }
-        let number = self.slot.current().map_or(1, |generation| generation.number + 1);
-        let generation = load::prepare(&self.host, &self.shared, file, number).await?;
-        self.shared.outbound.warm_up().await;
-        self.facts().shape = Some(generation.shape.clone());
-        let (plugin, interface, bulk) = (self.shared.spec.name.as_str(), generation.shape.interface.as_str(), generation.bulk);
-        tracing::info!(plugin, interface, bulk, digest = generation.digest.hex(), "the plugin is ready");
-        self.slot.install(Some(Arc::new(generation)));
-        self.readiness.send_replace(Readiness::Ready { generation: number });
-        Ok(())
-    }
-}
-
-/// A plugin's life: loads the file, and while it cannot run, waits for another one.
-async fn run(life: Arc<Life>) {
-    let name = life.shared.spec.name.as_str();
-    let mut again = AGAIN.0;
-    loop {
-        let tried = load::stamp(&life.shared.spec.path).await;
-        life.readiness.send_replace(Readiness::Preparing);
-        match life.load().await {
-            Ok(()) => break,
-            Err(LoadError { reason, again: retry }) => {
-                tracing::error!(plugin = name, "the plugin is invalid, its events wait: {reason}");
-                life.readiness.send_replace(Readiness::Invalid { reason });
-                let changed = changed(&life.shared.spec.path, tried);
-                if retry {
-                    // Either ends the wait; which one does not matter.
-                    drop(tokio::time::timeout(again, changed).await);
-                    again = (again * 2).min(AGAIN.1);
-                } else {
-                    changed.await;
-                    again = AGAIN.0;
-                }
-            }
-        }
-    }
-    let Some(generation) = life.slot.current() else { return };
-    let generation = Arc::downgrade(&generation);
-    drop(life);
-    let mut ticks = tokio::time::interval(IDLE_POLL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let Some(generation) = generation.upgrade() else { return };
-        generation.drop_idle(Instant::now());
-    }
-}
-
-/// Returns when the file is another one than `tried`, and has stayed the same for one [`POLL`]: a copy that is still being written is not
-/// loaded.
-async fn changed(path: &std::path::Path, tried: Stamp) {
-    let mut before = tried;
-    loop {
-        tokio::time::sleep(POLL).await;
-        let now = load::stamp(path).await;
-        if now != tried && now.is_some() && now == before {
-            return;
-        }
-        before = now;
     }
 }

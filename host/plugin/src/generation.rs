@@ -3,16 +3,19 @@
 //! A [`Generation`] is immutable but for its pool. Replacing a plugin while it runs makes the next one beside this and swaps which one
 //! [`Slot`] holds: a call that has begun finishes on the generation it began with.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use flagpost_event::EventBatch;
-use flagpost_plugin_bindings::PluginPre;
-use flagpost_plugin_bindings::exports::flagpost::plugin::exporter::{Event, ExportError};
+use flagpost_exporter::ExportError;
 use tokio::sync::Semaphore;
 use tokio::time::{Duration, Instant};
 
 use crate::cache::Digest;
-use crate::guest::{CallFailure, GuestState, Instance, Shared};
+use crate::contract::{Answer, Description, Linked};
+use crate::guest::{CallFailure, Instance, Shared};
+use crate::memory::Reservation;
+use crate::payload::{Encoder, Payload};
+use crate::restarts::Restarts;
 use crate::world::Shape;
 
 /// An instance that nobody called for this long gives its memory back.
@@ -24,39 +27,57 @@ pub(crate) struct Generation {
     pub(crate) number: u64,
     pub(crate) digest: Digest,
     pub(crate) shape: Shape,
+    pub(crate) description: Description,
     pub(crate) bulk: bool,
-    pre: PluginPre<GuestState>,
+    /// Crashes in a row.
+    pub(crate) restarts: Restarts,
+    linked: Box<dyn Linked>,
+    encoder: Encoder,
     shared: Arc<Shared>,
     /// One permit per instance that may run.
     running: Semaphore,
     idle: Mutex<Vec<Instance>>,
+    /// Memory that is held for it while another one has taken its place.
+    reserved: OnceLock<Reservation>,
 }
 
 impl Generation {
-    /// Tries the component: makes an instance (imports and exports are only type-checked then) and asks `is-bulk`. The instance stays,
-    /// warm.
+    /// Tries the component: makes an instance (imports and exports are only type-checked then), configures it and asks `is-bulk`. The
+    /// instance stays, warm.
     pub(crate) async fn try_out(
         number: u64,
         digest: Digest,
-        shape: Shape,
-        pre: PluginPre<GuestState>,
+        (shape, description): (Shape, Description),
+        linked: Box<dyn Linked>,
+        encoder: Encoder,
         shared: Arc<Shared>,
     ) -> Result<Self, CallFailure> {
-        let mut instance = Instance::start(&pre, &shared).await?;
+        let mut instance = Instance::start(&*linked, &shared).await?;
+        instance.configure().await?;
         let bulk = instance.is_bulk().await?;
         let running = Semaphore::new(shared.spec.limits.instances);
-        Ok(Generation { number, digest, shape, bulk, pre, shared, running, idle: Mutex::new(vec![instance]) })
+        let (restarts, idle, reserved) = (Restarts::default(), Mutex::new(vec![instance]), OnceLock::new());
+        Ok(Generation { number, digest, shape, description, bulk, restarts, linked, encoder, shared, running, idle, reserved })
     }
 
-    /// Gives the batch, read as `events`, to a warm instance, or to a new one. An instance that failed, or is worn, is not used again.
-    pub(crate) async fn export(&self, batch: &EventBatch, events: &[Event]) -> Result<Result<(), ExportError>, CallFailure> {
+    /// The batch's events as the plugin wants them.
+    pub(crate) fn encode(&self, batch: &EventBatch) -> Result<Payload, ExportError> {
+        self.encoder.encode(batch)
+    }
+
+    /// Gives the batch, encoded as `payload`, to a warm instance, or to a new one. An instance that failed, or is worn, is not used again.
+    pub(crate) async fn export(&self, batch: &EventBatch, payload: &Payload) -> Result<Answer, CallFailure> {
         let _permit = self.running.acquire().await.map_err(|_| CallFailure::Start { reason: "the plugin is closed".to_owned() })?;
         let warm = self.idle().pop();
         let mut instance = match warm {
             Some(instance) => instance,
-            None => Instance::start(&self.pre, &self.shared).await?,
+            None => {
+                let mut instance = Instance::start(&*self.linked, &self.shared).await?;
+                instance.configure().await?;
+                instance
+            }
         };
-        let answer = instance.export(batch, events).await?;
+        let answer = instance.export(batch, payload).await?;
         if !instance.is_worn() {
             self.idle().push(instance);
         }
@@ -66,6 +87,25 @@ impl Generation {
     /// Drops instances that have been idle for [`MAX_IDLE`].
     pub(crate) fn drop_idle(&self, now: Instant) {
         self.idle().retain(|instance| now.saturating_duration_since(instance.idle_since) < MAX_IDLE);
+    }
+
+    /// Another one has taken its place: idle instances go at once, the others with the calls that are under way. Until then `memory` is
+    /// held for them.
+    pub(crate) fn retire(&self, memory: Reservation) {
+        let idle = std::mem::take(&mut *self.idle());
+        tokio::spawn(async move { futures_util::future::join_all(idle.into_iter().map(Instance::close)).await });
+        // It is retired once.
+        drop(self.reserved.set(memory));
+    }
+
+    /// Waits for the calls under way. No further ones; the instances are told, and go.
+    pub(crate) async fn drain(&self) {
+        let all = u32::try_from(self.shared.spec.limits.instances).unwrap_or(u32::MAX);
+        drop(self.running.acquire_many(all).await);
+        self.running.close();
+        let idle = std::mem::take(&mut *self.idle());
+        // Best effort, as the contract says: how it ends changes nothing.
+        futures_util::future::join_all(idle.into_iter().map(Instance::close)).await;
     }
 
     /// No further calls; the instances go.

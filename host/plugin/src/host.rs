@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use flagpost_event::{Clock, SystemClock};
 use wasmtime::Engine;
@@ -13,10 +12,13 @@ use crate::cache::{Cache, CacheError, Digest};
 use crate::compile::{CompileError, CompileQueue};
 use crate::engine::{self, TickerGuard};
 use crate::guest::{self, GuestState, Shared};
+use crate::memory::{Budget, Reservation};
 use crate::outbound::{Outbound, Resolver, SystemResolver};
+use crate::payload::Payloads;
 use crate::policy::Policy;
 use crate::stats::{Counters, Peak};
 use crate::text::bytes as readable;
+use crate::watch::{Stamp, Watcher};
 use crate::{PluginSpec, SpecError, SpecProblem, WasmExporter};
 
 /// What a host needs.
@@ -67,8 +69,10 @@ pub struct PluginHost {
     cache: Arc<Cache>,
     queue: CompileQueue,
     options: HostOptions,
-    /// Bytes of the memory budget given out.
-    memory: AtomicU64,
+    /// Batches as texts, made once for all plugins.
+    payloads: Arc<Payloads>,
+    memory: Arc<Budget>,
+    watcher: Arc<Watcher>,
     _ticker: Arc<TickerGuard>,
 }
 
@@ -111,7 +115,8 @@ impl PluginHost {
         let cache = Arc::new(Cache::open(&options.cache_dir, &engine)?);
         let ticker = engine::start_ticker(&engine).map_err(HostError::Thread)?;
         let queue = CompileQueue::new(options.compiler.clone());
-        Ok(Arc::new(PluginHost { engine, linker, cache, queue, options, memory: AtomicU64::new(0), _ticker: ticker }))
+        let (payloads, memory, watcher) = (Arc::default(), Budget::new(options.memory_budget), Arc::default());
+        Ok(Arc::new(PluginHost { engine, linker, cache, queue, options, payloads, memory, watcher, _ticker: ticker }))
     }
 
     /// Begins to load a plugin and returns at once; [`Exporter::readiness`](flagpost_exporter::Exporter::readiness) says how it goes.
@@ -120,43 +125,60 @@ impl PluginHost {
     ///
     /// The configuration is wrong, or the memory limits exceed the budget. What is wrong with the *file* is no error here but a state.
     pub fn load(self: &Arc<Self>, spec: PluginSpec) -> Result<Arc<WasmExporter>, SpecError> {
-        let mut problems = spec.problems();
-        if problems.is_empty() {
-            problems.extend(self.reserve(&spec));
-        }
-        let rules = spec.allowed_hosts.iter().filter_map(|text| text.parse().ok()).collect();
+        let problems = spec.problems();
         if !problems.is_empty() {
             return Err(SpecError { name: spec.name, problems });
         }
+        let memory = match self.reserve(&spec) {
+            Ok(memory) => memory,
+            Err(problem) => return Err(SpecError { name: spec.name, problems: vec![problem] }),
+        };
+        let rules = spec.allowed_hosts.iter().filter_map(|text| text.parse().ok()).collect();
         let counters = Arc::new(Counters::default());
         let policy = Policy::new(rules, spec.allowed_networks.clone());
         let outbound = Outbound::new(&spec.name, policy, Arc::clone(&self.options.resolver), Arc::clone(&counters));
         let config = if spec.config.is_null() { "{}".to_owned() } else { spec.config.to_string() };
         let (clock, memory_peak) = (Arc::clone(&self.options.clock), Peak::default());
-        let shared = Arc::new(Shared { spec, config, counters, memory_peak, outbound, clock });
-        Ok(WasmExporter::spawn(Arc::clone(self), shared))
+        let hidden = spec.hidden.clone();
+        let shared = Arc::new(Shared { spec, config, hidden, counters, memory_peak, outbound, clock });
+        Ok(WasmExporter::spawn(Arc::clone(self), shared, memory))
     }
 
-    fn reserve(&self, spec: &PluginSpec) -> Option<SpecProblem> {
-        let (wanted, budget) = (spec.memory(), self.options.memory_budget);
-        let add = |given: u64| given.checked_add(wanted).filter(|sum| *sum <= budget);
-        let given = self.memory.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).err()?;
-        Some(SpecProblem {
+    /// What a plugin's instances may use, of what all plugins may.
+    fn reserve(&self, spec: &PluginSpec) -> Result<Reservation, SpecProblem> {
+        self.memory.take(spec.memory()).map_err(|given| SpecProblem {
             key: "limits.memory".to_owned(),
             message: format!(
                 "{} for {} instance(s) of {}, beside the {} of the plugins before it, exceed the {} that all plugins may use; lower limits.memory",
-                readable(wanted),
+                readable(spec.memory()),
                 spec.limits.instances,
                 readable(spec.limits.memory),
                 readable(given),
-                readable(budget),
+                readable(self.memory.most),
             ),
         })
     }
 
-    /// Gives a plugin's part of the memory budget back.
-    pub(crate) fn release(&self, spec: &PluginSpec) {
-        self.memory.fetch_sub(spec.memory(), Ordering::Relaxed);
+    /// The same once more, for another generation beside the one that runs.
+    pub(crate) fn reserve_beside(&self, spec: &PluginSpec) -> Result<Reservation, String> {
+        self.memory.take(spec.memory()).map_err(|given| {
+            format!(
+                "for a moment two of it would run, and another {} beside the {} that plugins have exceed the {} that all plugins may use; \
+                 lower limits.memory, or restart the relay",
+                readable(spec.memory()),
+                readable(given),
+                readable(self.memory.most),
+            )
+        })
+    }
+
+    /// Stable versions of a plugin's file from now on, beginning with `now`.
+    pub(crate) fn watch(&self, path: &std::path::Path, now: Stamp) -> tokio::sync::watch::Receiver<Stamp> {
+        self.watcher.watch(path, now, &self.options.runtime)
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.options.clock
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -165,6 +187,10 @@ impl PluginHost {
 
     pub(crate) fn linker(&self) -> &Linker<GuestState> {
         &self.linker
+    }
+
+    pub(crate) fn payloads(&self) -> &Arc<Payloads> {
+        &self.payloads
     }
 
     pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {

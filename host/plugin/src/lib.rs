@@ -11,11 +11,15 @@
 //! ```text
 //! spec        what the configuration says, and every problem of it
 //! host        one engine, linker, cache and compile queue for all plugins
-//! exporter    a plugin's life (compiling, ready, invalid, healed) and the `Exporter`
+//! exporter    the `Exporter`: calls, and what is told about them
+//! life        a plugin's life: loading, ready, another file in its place, invalid, healed; `watch`, `restarts`, `memory`
 //! load        read → pin → recognise (world) → compile, or take from the cache → try out
 //! compile     the child process            cache   artefacts, each with a MAC; `trusted`, the only `unsafe`
 //! generation  one implementation with its instances; `Slot`, the one place where another takes over
 //! guest       a store with its instance: limits, imports, output, calls
+//! contract    the exporter interfaces, one adapter each, behind one trait
+//! describe    what a plugin says of itself, and whether its configuration fits; `schema`, `places`: where it does not
+//! payload     a batch as a plugin wants it, made once for all of them
 //! convert     lines to records; answers to outcomes, believed only as far as they make sense
 //! policy      host grammar and address rules: pure
 //! outbound    HTTP for guests: one client per plugin, names and addresses checked
@@ -25,6 +29,9 @@
 //!
 //! * *Wrong configuration* is an error of [`PluginHost::load`]. *Wrong bytes* are the state [`PluginState::Invalid`]: events wait, and
 //!   another file in the same place is loaded when it has been stable for half a second.
+//! * *Another file in place of one that runs* is loaded beside it and takes over between two calls. While it does not run, the older one
+//!   goes on, and the report says why ([`PluginReport::refused`]).
+//! * *A plugin that crashes again and again* is slowed ([`PluginReport::slowed`]).
 //! * *A call that ends without an answer* (trap, exit, a limit, cancelled) drops the store with everything in it; delivery gets
 //!   [`ExportError::Crashed`](flagpost_exporter::ExportError::Crashed), and the next call a new instance. A store that trapped is never
 //!   entered again.
@@ -40,12 +47,14 @@
 //!
 //! # Doors
 //!
-//! Replacing a running plugin is installing another `Generation` in its slot; a second exporter interface is
-//! another kind of `pre` in it and another entry in `world`; secrets go into `outbound`, where requests leave.
+//! Replacing a running plugin is installing another `Generation` in its slot; another exporter interface is another module in `contract`
+//! and another entry in `world`.
 
 mod cache;
 mod compile;
+mod contract;
 mod convert;
+mod describe;
 mod engine;
 mod exporter;
 #[doc(hidden)]
@@ -53,18 +62,28 @@ pub mod fuzzing;
 mod generation;
 mod guest;
 mod host;
+mod life;
 mod load;
+mod memory;
 mod outbound;
+mod payload;
+mod places;
 mod policy;
+mod redact;
 mod report;
+mod restarts;
+mod schema;
 mod spec;
 mod stats;
 mod text;
+mod watch;
 mod world;
 
 pub use compile::compile_main;
 pub use exporter::WasmExporter;
 pub use host::{Compiler, HostError, HostOptions, PluginHost};
 pub use outbound::{Resolver, SystemResolver};
-pub use report::{PluginReport, PluginState, PluginStats};
+pub use places::{Places, PluginDiagnostic};
+pub use redact::Hidden;
+pub use report::{LoadStep, PluginEncoding, PluginReport, PluginState, PluginStats, RefusedFile};
 pub use spec::{PluginLimits, PluginSpec, SpecError, SpecProblem};

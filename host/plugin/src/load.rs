@@ -2,33 +2,29 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
-
-use flagpost_plugin_bindings::PluginPre;
 
 use crate::cache::Digest;
 use crate::compile::MAX_INPUT;
+use crate::contract;
+use crate::describe;
 use crate::generation::Generation;
-use crate::guest::{MAX_REASON, Shared, printable};
+use crate::guest::{CallFailure, MAX_REASON, Shared, printable};
 use crate::host::PluginHost;
+use crate::places::PluginDiagnostic;
 use crate::text::{bytes as readable, cut};
-use crate::world;
-
-/// What identifies a version of a file without reading it. `None`: it is not there.
-pub(crate) type Stamp = Option<(u64, Option<SystemTime>)>;
-
-/// The file's stamp now.
-pub(crate) async fn stamp(path: &Path) -> Stamp {
-    let facts = tokio::fs::metadata(path).await.ok()?;
-    Some((facts.len(), facts.modified().ok()))
-}
+use crate::watch::stamp;
+use crate::{LoadStep, world};
 
 /// A plugin's file cannot run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LoadError {
     pub(crate) reason: String,
+    /// The file's digest, once it was read.
+    pub(crate) digest: Option<Digest>,
     /// The fault is the host's: the same file may load a little later.
     pub(crate) again: bool,
+    /// What is wrong with the configuration, when that is the reason.
+    pub(crate) diagnostics: Vec<PluginDiagnostic>,
 }
 
 /// The file's bytes.
@@ -37,15 +33,23 @@ pub(crate) struct File {
     pub(crate) digest: Digest,
 }
 
-fn refused(path: &Path, why: impl std::fmt::Display) -> LoadError {
+/// A file that cannot run, and what to do.
+pub(crate) fn refused(path: &Path, why: impl std::fmt::Display) -> LoadError {
     // Compilers quote names out of the file.
     let why = cut(&printable(why.to_string().as_bytes()), MAX_REASON);
-    LoadError { reason: format!("{}: {why}", path.display()), again: false }
+    LoadError { reason: format!("{}: {why}", path.display()), digest: None, again: false, diagnostics: Vec::new() }
+}
+
+/// The plugin does not take its configuration.
+pub(crate) fn refused_configuration(path: &Path, diagnostics: Vec<PluginDiagnostic>) -> LoadError {
+    let why = CallFailure::Configuration { diagnostics: diagnostics.clone() };
+    LoadError { diagnostics, ..refused(path, format_args!("the plugin {why}")) }
 }
 
 /// Reads the file and checks it against its pin.
 pub(crate) async fn read(shared: &Shared) -> Result<File, LoadError> {
     let path = &shared.spec.path;
+    let before = stamp(path).await;
     let facts = tokio::fs::metadata(path).await.map_err(|why| match why.kind() {
         std::io::ErrorKind::NotFound => refused(path, "there is no such file; put the plugin there, it is loaded without a restart"),
         _ => refused(path, format_args!("cannot be read: {why}")),
@@ -62,14 +66,23 @@ pub(crate) async fn read(shared: &Shared) -> Result<File, LoadError> {
         match tokio::task::spawn_blocking(read).await {
             Ok(Ok((digest, bytes))) => (bytes, digest),
             Ok(Err(why)) => return Err(refused(&shared.spec.path, format_args!("cannot be read: {why}"))),
-            Err(why) => return Err(LoadError { reason: why.to_string(), again: true }),
+            Err(why) => return Err(LoadError { again: true, ..refused(path, why) }),
         }
     };
+    if stamp(path).await != before {
+        return Err(refused(path, "it changed while it was read; it is loaded once it stays the same"));
+    }
     Ok(File { bytes: file, digest })
 }
 
-/// Makes the file's component run once.
-pub(crate) async fn prepare(host: &PluginHost, shared: &Arc<Shared>, file: File, number: u64) -> Result<Generation, LoadError> {
+/// Makes the file's component run once; `step` is told how far it is.
+pub(crate) async fn prepare(
+    host: &PluginHost,
+    shared: &Arc<Shared>,
+    file: File,
+    number: u64,
+    step: impl Fn(LoadStep) + Sync,
+) -> Result<Generation, LoadError> {
     let path = &shared.spec.path;
     let File { bytes, digest } = file;
     if let Some(pin) = shared.spec.pin()
@@ -84,6 +97,7 @@ pub(crate) async fn prepare(host: &PluginHost, shared: &Arc<Shared>, file: File,
         ));
     }
     world::sniff(&bytes).map_err(|why| refused(path, why))?;
+    step(LoadStep::Compiling);
     let component = match host.cached(&digest).await {
         Some(component) => component,
         None => {
@@ -92,10 +106,21 @@ pub(crate) async fn prepare(host: &PluginHost, shared: &Arc<Shared>, file: File,
         }
     };
     let shape = world::recognise(host.engine(), &component).map_err(|why| refused(path, why))?;
-    let pre = host.linker().instantiate_pre(&component).and_then(PluginPre::new).map_err(|why| {
+    let linked = contract::bind(host.linker(), &component, &shape).map_err(|why| {
         refused(path, format_args!("it does not fit this relay: {why:#}; this relay offers WASI 0.2, wasi:http and flagpost:plugin@0.1.0"))
     })?;
-    Generation::try_out(number, digest, shape, pre, Arc::clone(shared))
+    step(LoadStep::Trying);
+    let description = describe::ask(&*linked, shared)
         .await
-        .map_err(|why| LoadError { again: why.may_pass(), ..refused(path, format_args!("tried out, it {why}")) })
+        .map_err(|why| LoadError { again: why.may_pass(), ..refused(path, format_args!("asked for its description, it {why}")) })?;
+    describe::check_kinds(&description, &shared.spec).map_err(|why| refused(path, why))?;
+    let diagnostics = describe::check_config(&description, shared).await.map_err(|why| refused(path, why))?;
+    if !diagnostics.is_empty() {
+        return Err(refused_configuration(path, diagnostics));
+    }
+    let encoder = host.payloads().register(description.encoding, shared.spec.streams());
+    Generation::try_out(number, digest, (shape, description), linked, encoder, Arc::clone(shared)).await.map_err(|why| match why {
+        CallFailure::Configuration { diagnostics } => refused_configuration(path, diagnostics),
+        why => LoadError { again: why.may_pass(), ..refused(path, format_args!("tried out, it {why}")) },
+    })
 }

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::PluginDiagnostic;
+pub use crate::payload::Encoding as PluginEncoding;
+
 /// A plugin's state and facts, for `/health/exporters`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -16,14 +19,30 @@ pub struct PluginReport {
     pub state: PluginState,
     /// Why it is invalid, and what to do.
     pub reason: Option<String>,
-    /// Hex SHA-256 of the file last read.
+    /// Hex SHA-256 of the file that runs; while none does, of the one last read.
     pub digest: Option<String>,
     /// Size of that file in bytes.
     pub size: Option<u64>,
+    /// What is being done with a file right now, to run it first or in place of the one that runs.
+    pub loading: Option<LoadStep>,
+    /// The file that is there now and does not run, while an older one does.
+    pub refused: Option<RefusedFile>,
+    /// Earlier generations that have a call under way.
+    pub draining: usize,
+    /// Calls in a row that ended without an answer.
+    pub crashes_in_a_row: u32,
+    /// Whether its calls wait because of that.
+    pub slowed: bool,
     /// The interface it exports, with version.
     pub interface: Option<String>,
     /// The interfaces it imports.
     pub imports: Vec<String>,
+    /// Its author's name for it, with its version.
+    pub title: Option<String>,
+    /// How it takes events; `None` before it is ready.
+    pub encoding: Option<PluginEncoding>,
+    /// What is wrong with its `config:`.
+    pub diagnostics: Vec<PluginDiagnostic>,
     /// Counts implementations, from 1. `None`: never ready yet.
     pub generation: Option<u64>,
     /// Whether it takes batches; `None` before it is ready.
@@ -36,13 +55,37 @@ pub struct PluginReport {
     pub stats: PluginStats,
 }
 
+/// A step on the way from a file to a plugin that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LoadStep {
+    /// Read, and compared with its pin.
+    Verifying,
+    /// Compiled, or taken from the cache. Waits for its turn: one compilation at a time.
+    Compiling,
+    /// Instantiated, described, asked.
+    Trying,
+}
+
+/// A file that was not taken in place of the one that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedFile {
+    /// Why, and what to do.
+    pub reason: String,
+    /// Its hex SHA-256, if it could be read.
+    pub digest: Option<String>,
+    /// When, in Unix milliseconds.
+    pub at_unix_millis: u64,
+}
+
 /// Where in its life a plugin is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PluginState {
     /// Being read, compiled, tried. Events wait.
     Compiling,
-    /// Takes batches.
+    /// Takes batches, also while another file is being tried or was refused.
     Ready,
     /// Its file cannot run. Events wait for a good one.
     Invalid,
@@ -80,4 +123,8 @@ pub struct PluginStats {
     pub log_dropped_bytes: u64,
     /// Results that broke the contract (too long, wrong index).
     pub bad_results: u64,
+    /// Files that took the place of one that ran.
+    pub replacements: u64,
+    /// Files that were not taken in place of one that ran, and ran not.
+    pub files_refused: u64,
 }

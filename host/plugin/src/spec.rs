@@ -5,10 +5,13 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use flagpost_event::{EventKind, StreamName};
 use ipnet::IpNet;
 
 use crate::engine::TICK;
+use crate::places::Places;
 use crate::policy::HostRule;
+use crate::redact::Hidden;
 use crate::text::{bytes, cut};
 
 /// One custom exporter as configured: upstream has no such thing, the keys are ours.
@@ -18,10 +21,18 @@ use crate::text::{bytes, cut};
 pub struct PluginSpec {
     /// The exporter's name; labels its log lines and errors.
     pub name: String,
+    /// The flag set whose events it gets.
+    pub flag_set: String,
+    /// The kinds of events it gets: `eventType`.
+    pub events: Vec<EventKind>,
     /// The component's file.
     pub path: PathBuf,
     /// `config:` as the guest reads it through the interface `config`: a JSON object, or null for none.
     pub config: serde_json::Value,
+    /// Where the values of `config` stand, for complaints about them.
+    pub places: Places,
+    /// Values that came from elsewhere (`${NAME}`) and may be secrets: not shown, wherever a guest prints or returns them.
+    pub hidden: Hidden,
     /// Environment variables the guest sees. Nothing of the host's environment is inherited.
     pub env: BTreeMap<String, String>,
     /// Outbound HTTP granted: `[METHOD[,METHOD] ]scheme://host[:port]`. Empty: none.
@@ -58,8 +69,12 @@ impl PluginSpec {
     pub fn new(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
         PluginSpec {
             name: name.into(),
+            flag_set: "default".to_owned(),
+            events: EventKind::ALL.to_vec(),
             path: path.into(),
             config: serde_json::Value::Null,
+            places: Places::default(),
+            hidden: Hidden::default(),
             env: BTreeMap::new(),
             allowed_hosts: Vec::new(),
             allowed_networks: Vec::new(),
@@ -103,6 +118,11 @@ impl PluginSpec {
     /// What all instances may use together, in bytes.
     pub fn memory(&self) -> u64 {
         self.limits.memory.saturating_mul(self.limits.instances as u64)
+    }
+
+    /// The streams it reads.
+    pub(crate) fn streams(&self) -> Vec<StreamName> {
+        self.events.iter().map(|kind| StreamName::new(self.flag_set.as_str(), *kind)).collect()
     }
 
     /// The pinned digest in the form that digests are compared in.

@@ -35,6 +35,8 @@ counters!(
     http_truncated,
     log_dropped_bytes,
     bad_results,
+    replacements,
+    files_refused,
 );
 
 /// One number that rises.

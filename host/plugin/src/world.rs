@@ -12,7 +12,7 @@ use crate::text::cut;
 const PACKAGE: &str = "flagpost:plugin/";
 
 /// What is expected, for messages.
-const EXPECTED: &str = "expected a component that exports `flagpost:plugin/exporter@0.1.0` (world `plugin` of wit/flagpost.wit)";
+const EXPECTED: &str = "expected a component that exports `flagpost:plugin/exporter@0.1.0` (world `plugin` of wit/flagpost.wit) or `flagpost:plugin/managed-exporter@0.1.0` (world `managed-plugin`)";
 
 /// Names shown of what a component exports.
 const SHOWN: usize = 8;
@@ -20,10 +20,26 @@ const SHOWN: usize = 8;
 /// What is known of a component before it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
-    /// The interface that is served: `flagpost:plugin/exporter@0.1.0`.
+    /// Which contract it is.
+    pub(crate) kind: Interface,
+    /// The interface that is served, as it is exported: `flagpost:plugin/exporter@0.1.0`.
     pub(crate) interface: String,
     /// Names of the interfaces it imports.
     pub(crate) imports: Vec<String>,
+}
+
+/// The exporter interfaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interface {
+    /// `exporter`: two functions.
+    Exporter,
+    /// `managed-exporter`: the full contract.
+    Managed,
+}
+
+impl Interface {
+    /// The fuller contract first: a component that exports both has the other for older hosts.
+    const ALL: [(&'static str, Interface); 2] = [("managed-exporter", Interface::Managed), ("exporter", Interface::Exporter)];
 }
 
 /// Looks at the names of exports and imports.
@@ -32,28 +48,27 @@ pub(crate) fn recognise(engine: &Engine, component: &Component) -> Result<Shape,
     let exports: Vec<_> =
         kind.exports(engine).map(|(name, export)| (name.to_owned(), matches!(export.ty, ComponentItem::ComponentInstance(_)))).collect();
     let imports = kind.imports(engine).map(|(name, _)| name.to_owned()).collect();
-    let interface = choose(&exports)?;
-    Ok(Shape { interface, imports })
+    let (kind, interface) = choose(&exports)?;
+    Ok(Shape { kind, interface, imports })
 }
 
 /// `exports`: names, and whether each is an interface.
-fn choose(exports: &[(String, bool)]) -> Result<String, String> {
+fn choose(exports: &[(String, bool)]) -> Result<(Interface, String), String> {
     let ours: Vec<_> = exports
         .iter()
         .filter(|(_, is_interface)| *is_interface)
         .filter_map(|(name, _)| Some((name, name.strip_prefix(PACKAGE)?.split_once('@').unwrap_or((name.strip_prefix(PACKAGE)?, "none")))))
         .collect();
-    if let Some((name, _)) = ours.iter().find(|(_, (interface, version))| *interface == "exporter" && is_served(version)) {
-        return Ok((*name).clone());
+    for (known, kind) in Interface::ALL {
+        if let Some((name, _)) = ours.iter().find(|(_, (interface, version))| *interface == known && is_served(version)) {
+            return Ok((kind, (*name).clone()));
+        }
     }
     match ours.first() {
-        Some((name, ("exporter", version))) => Err(format!(
+        Some((name, ("exporter" | "managed-exporter", version))) => Err(format!(
             "it exports `{name}`, and this relay serves version 0.1 of that interface, not {version}; rebuild the plugin against 0.1.0, or use a \
              release of flagpost that serves {version}"
         )),
-        Some((name, ("managed-exporter", _))) => {
-            Err(format!("it exports `{name}`, which is not served yet; {EXPECTED}: implement the two functions of `exporter`"))
-        }
         _ if exports.is_empty() => Err(format!("it exports nothing; {EXPECTED}")),
         _ => {
             let mut names: Vec<_> = exports.iter().take(SHOWN).map(|(name, _)| format!("`{}`", cut(name, 80))).collect();
@@ -123,12 +138,24 @@ mod tests {
 
     #[test]
     fn our_interface_is_found_among_others_in_every_patch_version() {
-        for names in [
-            &["flagpost:plugin/exporter@0.1.0"][..],
-            &["exports", "flagpost:plugin/exporter@0.1.12"],
-            &["flagpost:plugin/managed-exporter@0.1.0", "flagpost:plugin/exporter@0.1.0"],
-        ] {
-            assert!(choose(&interfaces(names)).unwrap().starts_with("flagpost:plugin/exporter@0.1."), "{names:?}");
+        let table = [
+            (&["flagpost:plugin/exporter@0.1.0"][..], Interface::Exporter, "flagpost:plugin/exporter@0.1.0"),
+            (&["exports", "flagpost:plugin/exporter@0.1.12"], Interface::Exporter, "flagpost:plugin/exporter@0.1.12"),
+            (&["flagpost:plugin/managed-exporter@0.1.3", "x"], Interface::Managed, "flagpost:plugin/managed-exporter@0.1.3"),
+            // Both: the fuller one. One of them in a version that is not served: the other.
+            (
+                &["flagpost:plugin/exporter@0.1.0", "flagpost:plugin/managed-exporter@0.1.0"],
+                Interface::Managed,
+                "flagpost:plugin/managed-exporter@0.1.0",
+            ),
+            (
+                &["flagpost:plugin/exporter@0.1.0", "flagpost:plugin/managed-exporter@0.2.0"],
+                Interface::Exporter,
+                "flagpost:plugin/exporter@0.1.0",
+            ),
+        ];
+        for (names, kind, interface) in table {
+            assert_eq!(choose(&interfaces(names)).unwrap(), (kind, interface.to_owned()), "{names:?}");
         }
     }
 
@@ -137,7 +164,7 @@ mod tests {
         let table = [
             (&[][..], "it exports nothing; expected a component that exports `flagpost:plugin/exporter@0.1.0`"),
             (&["wasi:cli/run@0.2.0"], "it exports `wasi:cli/run@0.2.0`; expected a component"),
-            (&["flagpost:plugin/managed-exporter@0.1.0"], "which is not served yet"),
+            (&["flagpost:plugin/managed-exporter@0.2.0"], "serves version 0.1 of that interface, not 0.2.0"),
             (&["flagpost:plugin/exporter@0.2.0"], "serves version 0.1 of that interface, not 0.2.0"),
             (&["flagpost:plugin/exporter@0.1.0-rc.1"], "not 0.1.0-rc.1"),
             (&["flagpost:plugin/exporter"], "not none"),

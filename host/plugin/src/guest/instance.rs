@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flagpost_event::EventBatch;
-use flagpost_plugin_bindings::exports::flagpost::plugin::exporter::{Event, ExportError};
-use flagpost_plugin_bindings::{Plugin, PluginPre};
 use tokio::time::Instant;
 use wasmtime::{Store, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
@@ -14,15 +12,21 @@ use super::limiter::Refused;
 use super::output::printable;
 use super::state::Shared;
 use super::{GuestState, MAX_HOSTCALL_BYTES, MAX_RESOURCES};
+use crate::contract::{Answer, Description, Guest, Linked};
+use crate::payload::Payload;
+use crate::places::PluginDiagnostic;
 use crate::text::{bytes as readable, cut};
 
 /// Calls after which an instance is replaced: bounds what a leak can cost.
 const MAX_CALLS: u64 = 10_000;
 
+/// How long a guest may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 /// An instance between or in calls.
 pub(crate) struct Instance {
     store: Store<GuestState>,
-    bindings: Plugin,
+    guest: Box<dyn Guest>,
     calls: u64,
     /// When the last call ended.
     pub(crate) idle_since: Instant,
@@ -49,6 +53,12 @@ pub(crate) enum CallFailure {
     Trap { reason: String, tail: String },
     #[error("could not be started: {reason}")]
     Start { reason: String },
+    #[error("refuses its configuration: {}", listed(diagnostics))]
+    Configuration { diagnostics: Vec<PluginDiagnostic> },
+}
+
+fn listed(diagnostics: &[PluginDiagnostic]) -> String {
+    diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl CallFailure {
@@ -60,8 +70,9 @@ impl CallFailure {
 
 impl Instance {
     /// Makes an instance. Its start code runs under the same limits as a call.
-    pub(crate) async fn start(pre: &PluginPre<GuestState>, shared: &Arc<Shared>) -> Result<Self, CallFailure> {
-        let mut store = Store::new(pre.engine(), GuestState::new(Arc::clone(shared)));
+    pub(crate) async fn start(linked: &dyn Linked, shared: &Arc<Shared>) -> Result<Self, CallFailure> {
+        let state = GuestState::new(Arc::clone(shared)).map_err(|why| CallFailure::Start { reason: format!("{why:#}") })?;
+        let mut store = Store::new(linked.engine(), state);
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(MAX_HOSTCALL_BYTES);
         store.set_max_component_handles(MAX_RESOURCES);
@@ -73,26 +84,46 @@ impl Instance {
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
         });
         shared.counters.instances.one();
-        let started = run(&mut store, None, async |store| pre.instantiate_async(store).await).await;
+        let started = run(&mut store, None, async |store| linked.instantiate(store).await).await;
         match started {
-            Ok(bindings) => Ok(Instance { store, bindings, calls: 0, idle_since: Instant::now() }),
+            Ok(guest) => Ok(Instance { store, guest, calls: 0, idle_since: Instant::now() }),
             Err(Ended::Limit(failure)) => Err(failure),
             Err(Ended::Error(why)) => Err(CallFailure::Start { reason: format!("{why:#}") }),
         }
     }
 
+    /// Asks for its description.
+    pub(crate) async fn describe(&mut self) -> Result<Description, CallFailure> {
+        let guest = &self.guest;
+        run(&mut self.store, None, async |store| guest.describe(store).await).await.map_err(Ended::into_failure)
+    }
+
+    /// Hands its configuration over: once, before the first export.
+    pub(crate) async fn configure(&mut self) -> Result<(), CallFailure> {
+        let (guest, shared) = (&self.guest, Arc::clone(&self.store.data().shared));
+        let remarks = run(&mut self.store, None, async |store| guest.configure(store, &shared.config).await).await;
+        let remarks = remarks.map_err(Ended::into_failure)?;
+        if remarks.is_empty() { Ok(()) } else { Err(CallFailure::Configuration { diagnostics: crate::describe::diagnostics(remarks, &shared) }) }
+    }
+
     /// Asks `is-bulk`.
     pub(crate) async fn is_bulk(&mut self) -> Result<bool, CallFailure> {
-        let bindings = &self.bindings;
-        let asked = run(&mut self.store, None, async |store| bindings.flagpost_plugin_exporter().call_is_bulk(store).await).await;
+        let guest = &self.guest;
+        let asked = run(&mut self.store, None, async |store| guest.is_bulk(store).await).await;
         self.idle_since = Instant::now();
         asked.map_err(Ended::into_failure)
     }
 
-    /// Gives the batch, read as `events`, to the guest. After an `Err` the instance must not be used again.
-    pub(crate) async fn export(&mut self, batch: &EventBatch, events: &[Event]) -> Result<Result<(), ExportError>, CallFailure> {
-        let bindings = &self.bindings;
-        let call = async |store: &mut Store<GuestState>| bindings.flagpost_plugin_exporter().call_export(store, events).await;
+    /// Says that nothing more comes. However that ends, the instance is gone.
+    pub(crate) async fn close(mut self) {
+        let guest = &self.guest;
+        drop(tokio::time::timeout(GOODBYE, run(&mut self.store, None, async |store| guest.close(store).await)).await);
+    }
+
+    /// Gives the batch, encoded as `payload`, to the guest. After an `Err` the instance must not be used again.
+    pub(crate) async fn export(&mut self, batch: &EventBatch, payload: &Payload) -> Result<Answer, CallFailure> {
+        let guest = &self.guest;
+        let call = async |store: &mut Store<GuestState>| guest.export(store, batch, payload).await;
         let answer = run(&mut self.store, Some(batch), call).await;
         self.calls += 1;
         self.idle_since = Instant::now();
@@ -175,7 +206,7 @@ fn explain(state: &GuestState, why: wasmtime::Error) -> Ended {
         counters.hostcall_exceeded.one();
         return Ended::Limit(CallFailure::Hostcall { limit: MAX_HOSTCALL_BYTES });
     }
-    let tail: Vec<_> = state.output.tail().lines().map(|line| printable(line.as_bytes())).filter(|line| !line.is_empty()).collect();
+    let tail: Vec<_> = state.shared.hidden.hide(&state.output.tail()).lines().map(|line| printable(line.as_bytes())).filter(|line| !line.is_empty()).collect();
     let tail = match tail.join(" | ") {
         tail if tail.is_empty() => tail,
         tail => format!("; it last printed: {tail}"),

@@ -105,7 +105,8 @@ impl Inner {
         let shown = line.len().min(MAX_LOG_LINE).min(self.left);
         self.left -= shown;
         self.shared.counters.log_dropped_bytes.add((line.len() - shown) as u64);
-        let text = printable(&line[..shown]);
+        let text = String::from_utf8_lossy(&line[..shown]);
+        let text = printable(self.shared.hidden.hide(&text).as_bytes());
         if text.is_empty() {
             return;
         }

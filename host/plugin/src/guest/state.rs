@@ -14,6 +14,7 @@ use super::limiter::Limiter;
 use super::output::{Output, Printer, Stream};
 use crate::PluginSpec;
 use crate::outbound::{Outbound, WasiHooks};
+use crate::redact::Hidden;
 use crate::stats::{Counters, Peak};
 
 /// What all instances of one plugin share: its configuration and its counters.
@@ -21,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) spec: PluginSpec,
     /// `spec.config` as the guest reads it.
     pub(crate) config: String,
+    /// What no text shows that leaves the host.
+    pub(crate) hidden: Hidden,
     pub(crate) counters: Arc<Counters>,
     pub(crate) memory_peak: Peak,
     pub(crate) outbound: Outbound,
@@ -30,6 +33,22 @@ pub(crate) struct Shared {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("name", &self.spec.name).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// The same plugin with nothing granted, nothing configured and counters of its own: what describes itself in it can do nothing.
+    pub(crate) fn bare(&self) -> Shared {
+        let spec = PluginSpec { limits: self.spec.limits.clone(), ..PluginSpec::new(self.spec.name.clone(), self.spec.path.clone()) };
+        Shared {
+            spec,
+            config: "{}".to_owned(),
+            hidden: Hidden::default(),
+            counters: Arc::default(),
+            memory_peak: Peak::default(),
+            outbound: self.outbound.bare(),
+            clock: Arc::clone(&self.clock),
+        }
     }
 }
 
@@ -55,7 +74,7 @@ const MAX_RANDOM: u64 = 64 << 10;
 
 impl GuestState {
     /// Fresh data: no directories, no sockets, no environment but the plugin's own, output into the log.
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>) -> wasmtime::Result<Self> {
         let output = Output::new(Arc::clone(&shared));
         let mut wasi = WasiCtx::builder();
         wasi.stdout(Printer { output: output.clone(), stream: Stream::Stdout })
@@ -72,7 +91,7 @@ impl GuestState {
         http.set_field_size_limit(super::MAX_HEADER_BYTES);
         let mut table = ResourceTable::new();
         table.set_max_capacity(super::MAX_RESOURCES);
-        GuestState {
+        Ok(GuestState {
             limiter: Limiter::new(Arc::clone(&shared)),
             cpu: Arc::default(),
             output,
@@ -84,7 +103,7 @@ impl GuestState {
             http,
             hooks: WasiHooks::new(shared.outbound.clone()),
             shared,
-        }
+        })
     }
 
     /// How many handles of the host the guest holds.

@@ -69,6 +69,11 @@ impl Outbound {
         }))
     }
 
+    /// A way out that leads nowhere.
+    pub(crate) fn bare(&self) -> Self {
+        Outbound::new(&self.0.plugin, Policy::default(), Arc::clone(&self.0.resolver), Arc::default())
+    }
+
     /// Makes the client now, off the way of events, if the plugin may use it at all: reading the system's certificates takes a while.
     pub(crate) async fn warm_up(&self) {
         if !self.0.policy.is_empty() {
