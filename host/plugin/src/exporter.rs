@@ -90,6 +90,13 @@ impl WasmExporter {
         self.life.shared.counters.read()
     }
 
+    /// Drops every instance that has no call under way, without a word to it, as a limit or a restart does: the next call gets a new one.
+    pub fn drop_instances(&self) {
+        if let Some(generation) = self.life.slot.current() {
+            generation.drop_all();
+        }
+    }
+
     /// Nothing is loaded or begun any more.
     fn stop(&self) -> Option<Arc<Generation>> {
         self.task.abort();

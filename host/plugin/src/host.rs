@@ -13,7 +13,7 @@ use crate::compile::{CompileError, CompileQueue};
 use crate::engine::{self, TickerGuard};
 use crate::guest::{self, GuestState, Shared};
 use crate::memory::{Budget, Reservation};
-use crate::outbound::{Outbound, Resolver, SystemResolver};
+use crate::outbound::{Outbound, Resolver, Responder, SystemResolver};
 use crate::payload::Payloads;
 use crate::policy::Policy;
 use crate::stats::{Counters, Peak};
@@ -36,6 +36,8 @@ pub struct HostOptions {
     pub clock: Arc<dyn Clock>,
     /// Where names in guests' requests are looked up.
     pub resolver: Arc<dyn Resolver>,
+    /// Answers guests' requests in place of the network. Whatever it is asked for is granted, unless `allowedHosts` names something.
+    pub responder: Option<Arc<dyn Responder>>,
 }
 
 impl HostOptions {
@@ -48,6 +50,7 @@ impl HostOptions {
             runtime,
             clock: Arc::new(SystemClock),
             resolver: Arc::new(SystemResolver),
+            responder: None,
         }
     }
 }
@@ -136,7 +139,7 @@ impl PluginHost {
         let rules = spec.allowed_hosts.iter().filter_map(|text| text.parse().ok()).collect();
         let counters = Arc::new(Counters::default());
         let policy = Policy::new(rules, spec.allowed_networks.clone());
-        let outbound = Outbound::new(&spec.name, policy, Arc::clone(&self.options.resolver), Arc::clone(&counters));
+        let outbound = Outbound::new(&spec.name, policy, Arc::clone(&self.options.resolver), self.options.responder.clone(), Arc::clone(&counters));
         let config = if spec.config.is_null() { "{}".to_owned() } else { spec.config.to_string() };
         let (clock, memory_peak) = (Arc::clone(&self.options.clock), Peak::default());
         let hidden = spec.hidden.clone();

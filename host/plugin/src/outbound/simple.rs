@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use flagpost_plugin_bindings::flagpost::plugin::http::{Body, Request, Response, SendError};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Uri};
 use tokio::time::Instant;
 use url::Url;
 
-use super::{MAX_RESPONSE_BYTES, Outbound, budget, denial_in, describe};
+use super::{MAX_RESPONSE_BYTES, Outbound, Unanswered, budget, denial_in, describe};
 use crate::text::cut;
 
 /// Headers that belong to the connection or that the host sets itself.
@@ -39,6 +40,9 @@ impl Outbound {
         // What the client makes of a URL is what goes out; one that it cannot carry is an error here, not a panic there.
         url.as_str().parse::<Uri>().map_err(|why| other(format!("the URL cannot be sent: {why}")))?;
 
+        if let Some(answered) = self.answer(&method, &url, &headers, bytes_of(&request.body)) {
+            return scripted(answered);
+        }
         let asked = request.timeout_ms.map(|ms| Duration::from_millis(ms.into()));
         let timeout = budget(deadline).min(asked.unwrap_or(Duration::MAX));
         let turn = tokio::time::timeout(timeout, self.queue_up()).await;
@@ -84,6 +88,25 @@ impl Outbound {
             (false, false) => SendError::Other(describe(why)),
         }
     }
+}
+
+fn bytes_of(body: &Body) -> Bytes {
+    match body {
+        Body::Empty => Bytes::new(),
+        Body::Text(text) => Bytes::copy_from_slice(text.as_bytes()),
+        Body::Bytes(bytes) => Bytes::copy_from_slice(bytes),
+    }
+}
+
+/// A responder's words in the guest's.
+fn scripted(answered: Result<http::Response<Bytes>, Unanswered>) -> Result<Response, SendError> {
+    let reply = answered.map_err(|why| match why {
+        Unanswered::Timeout => SendError::Timeout,
+        Unanswered::Connect => SendError::Connect(why.to_string()),
+    })?;
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers = reply.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+    Ok(Response { status: reply.status().as_u16(), headers, body: String::from_utf8_lossy(reply.body()).into_owned() })
 }
 
 fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, String> {
