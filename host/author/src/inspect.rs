@@ -1,10 +1,11 @@
 //! What a component says of itself, without running or compiling it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use wasm_metadata::Payload;
+use wasmparser::{KnownCustom, Parser, Payload};
 use wit_parser::{Resolve, WorldId, WorldItem, WorldKey};
 use wit_component::DecodedWasm;
 
@@ -103,27 +104,16 @@ fn names(resolve: &Resolve, world: WorldId, exports: bool) -> Vec<String> {
     items.iter().filter_map(name).collect()
 }
 
-/// Languages and tools out of the `producers` sections of the component and of every module in it.
+/// Languages and tools out of the `producers` sections of the component and of every module in it. What cannot be read is left out.
 fn producers(bytes: &[u8]) -> (Vec<String>, Vec<String>) {
-    let (mut languages, mut tools) = (Vec::new(), Vec::new());
-    if let Ok(payload) = Payload::from_binary(bytes) {
-        collect(&payload, &mut languages, &mut tools);
-    }
-    for list in [&mut languages, &mut tools] {
-        list.sort_unstable();
-        list.dedup();
-    }
-    (languages, tools)
-}
-
-fn collect(payload: &Payload, languages: &mut Vec<String>, tools: &mut Vec<String>) {
-    if let Some(producers) = &payload.metadata().producers {
-        for (field, values) in producers.iter() {
-            let into = if field == "language" { &mut *languages } else { &mut *tools };
-            into.extend(values.iter().map(|(name, version)| format!("{name} {version}").trim().to_owned()));
+    let (mut languages, mut tools) = (BTreeSet::new(), BTreeSet::new());
+    for payload in Parser::new(0).parse_all(bytes).flatten() {
+        let Payload::CustomSection(section) = payload else { continue };
+        let KnownCustom::Producers(fields) = section.as_known() else { continue };
+        for field in fields.into_iter().flatten() {
+            let into = if field.name == "language" { &mut languages } else { &mut tools };
+            into.extend(field.values.into_iter().flatten().map(|value| format!("{} {}", value.name, value.version).trim().to_owned()));
         }
     }
-    if let Payload::Component { children, .. } = payload {
-        children.iter().for_each(|child| collect(child, languages, tools));
-    }
+    (languages.into_iter().collect(), tools.into_iter().collect())
 }

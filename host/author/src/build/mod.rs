@@ -22,7 +22,6 @@ use crate::{Language, contract};
 const SCRATCH: &str = "build";
 
 /// What is to be built, and how.
-#[derive(Debug)]
 pub struct Options<'a> {
     /// The project's directory.
     pub project: &'a Path,

@@ -13,7 +13,7 @@ use flagpost_exporter::Exporter;
 use flagpost_plugin::PluginSpec;
 use serde_json::{Value, json};
 
-use super::events::Streams;
+use super::events::{self, Streams};
 use super::script::{Exchange, Script};
 use crate::cli::plugin::session::Session;
 use crate::cli::{complain, say};
@@ -39,8 +39,8 @@ pub(super) fn run(session: &Session, spec: PluginSpec, script: &Script, streams:
     let (mut acknowledged, mut failed, mut dropped, mut sent, mut requests) = (Vec::new(), 0, 0, Vec::new(), 0);
     // One stream: the first of the file.
     let Some((stream, samples)) = streams.first() else { return Ok(ExitCode::SUCCESS) };
-    for call in 0..CALLS {
-        let events: Vec<Marked> = (0..per_call).map(|at| marked(&samples[(call + at) % samples.len()], call * per_call + at)).collect::<Result<_>>()?;
+    let events = marked(samples, CALLS * per_call)?;
+    for (call, events) in events.chunks(per_call).enumerate() {
         let id = BatchId::new(format!("chaos-{}-{}-{}-{}", stream.flag_set, stream.kind, call * per_call + 1, (call + 1) * per_call));
         let batch = EventBatch::new(id, stream.clone(), 1, events.iter().map(|event| event.line.clone()).collect::<Vec<_>>());
         let outcome = session.runtime.block_on(exporter.export(&batch));
@@ -60,7 +60,7 @@ pub(super) fn run(session: &Session, spec: PluginSpec, script: &Script, streams:
         }
     }
     let sent = sent.concat();
-    let acknowledged: Vec<&Marked> = acknowledged.iter().flatten().collect();
+    let acknowledged: Vec<&Marked> = acknowledged.iter().copied().flatten().collect();
     let lost: Vec<&&Marked> = acknowledged.iter().filter(|event| !sent.contains(&event.user) && !sent.contains(&event.second)).collect();
     say(format_args!(
         "{CALLS} calls, {failed} failed, {} events acknowledged, {requests} requests, {dropped} instances dropped",
@@ -90,15 +90,26 @@ fn outcome_is_third(acknowledged: usize, dropped: usize) -> bool {
     acknowledged / EVERY > dropped
 }
 
-/// The sample with a user and a second that no other event has.
-fn marked(sample: &Bytes, number: usize) -> Result<Marked> {
-    let mut event: Value = serde_json::from_slice(sample)?;
-    let (user, second) = (format!("chaos-user-{number:04}"), 1_750_000_000 + number);
-    event["userKey"] = json!(user);
-    event["creationDate"] = json!(second);
-    let mut line = serde_json::to_vec(&event)?;
-    line.push(b'\n');
-    Ok(Marked { user, second: second.to_string(), line: line.into() })
+/// As many events as the samples repeated, each with a user and a second that no other event has.
+fn marked(samples: &[Bytes], count: usize) -> Result<Vec<Marked>> {
+    let mut text = String::new();
+    for (number, sample) in samples.iter().cycle().take(count).enumerate() {
+        let mut event: Value = serde_json::from_slice(sample)?;
+        event["userKey"] = json!(user(number));
+        event["creationDate"] = json!(second(number));
+        text.push_str(&format!("{event}\n"));
+    }
+    let (_, lines) = events::parse(&text, "chaos")?.swap_remove(0);
+    let marked = |(number, line)| Marked { user: user(number), second: second(number).to_string(), line };
+    Ok(lines.into_iter().enumerate().map(marked).collect())
+}
+
+fn user(number: usize) -> String {
+    format!("chaos-user-{number:04}")
+}
+
+fn second(number: usize) -> usize {
+    1_750_000_000 + number
 }
 
 /// All text of a request.

@@ -9,7 +9,7 @@ use flagpost_event::{EventKind, StreamName};
 use flagpost_author::SAMPLE_EVENTS;
 
 /// Lines per stream, each ended by a line feed.
-pub(super) type Streams = Vec<(StreamName, Vec<Bytes>)>;
+pub(in crate::cli::plugin) type Streams = Vec<(StreamName, Vec<Bytes>)>;
 
 /// Reads a file of events, one per line; without one, those that come with this program.
 pub(in crate::cli::plugin) fn read(path: Option<&Path>) -> Result<Streams> {
@@ -17,6 +17,11 @@ pub(in crate::cli::plugin) fn read(path: Option<&Path>) -> Result<Streams> {
         Some(path) => (std::fs::read_to_string(path).with_context(|| path.display().to_string())?, path.display().to_string()),
         None => (SAMPLE_EVENTS.to_owned(), "the sample events".to_owned()),
     };
+    parse(&text, &name)
+}
+
+/// The events of a text, one per line; `name` is where it stands.
+pub(super) fn parse(text: &str, name: &str) -> Result<Streams> {
     for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
         serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(line)
             .with_context(|| format!("{name}:{number}: expected one event as a JSON object per line"))?;

@@ -6,7 +6,7 @@
 
 mod chaos;
 mod diff;
-mod events;
+pub(in crate::cli::plugin) mod events;
 mod script;
 mod transcript;
 
