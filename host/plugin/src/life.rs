@@ -219,9 +219,10 @@ async fn another(life: &Life, versions: &mut watch::Receiver<Stamp>, tried: Stam
                 None => std::future::pending().await,
             }
         };
+        let changed = async { versions.wait_for(|version| *version != tried).await.map(|version| *version) };
         tokio::select! {
-            version = versions.wait_for(|version| *version != tried) => match version {
-                Ok(version) => return Some(*version),
+            version = changed => match version {
+                Ok(version) => return Some(version),
                 // The host is gone, and this task with it.
                 Err(_) => std::future::pending().await,
             },

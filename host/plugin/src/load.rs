@@ -66,7 +66,7 @@ pub(crate) async fn read(shared: &Shared) -> Result<File, LoadError> {
         match tokio::task::spawn_blocking(read).await {
             Ok(Ok((digest, bytes))) => (bytes, digest),
             Ok(Err(why)) => return Err(refused(&shared.spec.path, format_args!("cannot be read: {why}"))),
-            Err(why) => return Err(LoadError { again: true, ..refused(path, why) }),
+            Err(why) => return Err(LoadError { again: true, ..refused(&shared.spec.path, why) }),
         }
     };
     if stamp(path).await != before {
