@@ -90,6 +90,22 @@ async fn the_watchdog_is_fed_when_the_unit_asks_for_it() {
 }
 
 #[tokio::test]
+async fn a_reload_is_said_when_it_begins_and_when_it_is_over() {
+    let mut setup = Setup::new().with_exporters("  - { kind: file, name: out, outputDir: out }");
+    let manager = Manager::start(&setup, &[]);
+    assert_eq!(manager.message()[0], "READY=1");
+    for (exporters, refused) in [("  - { kind: file, name: other, outputDir: out }", false), ("  - { kind: nothing }", true)] {
+        setup.set_exporters(exporters);
+        manager.signal(Signal::HUP);
+        let begins = manager.message();
+        let since = begins[1].strip_prefix("MONOTONIC_USEC=").unwrap_or_else(|| panic!("{begins:?}"));
+        assert!(begins[0] == "RELOADING=1" && since.parse::<u64>().is_ok(), "{begins:?}");
+        let over = manager.message();
+        assert!(over[0] == "READY=1" && over[1].contains("was refused") == refused, "{over:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_configuration_is_never_ready() {
     let setup = Setup::new().with_head("evaluation: none\nbufer: {}\n");
     let mut manager = Manager::start(&setup, &[]);

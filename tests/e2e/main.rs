@@ -19,6 +19,8 @@ mod pass_through;
 mod plugins;
 mod poison;
 mod readers;
+mod reload;
+mod replace;
 mod shutdown;
 mod surface;
 mod tenants;

@@ -31,6 +31,22 @@ pub fn example_plugin() -> &'static Path {
     })
 }
 
+/// A plugin that says its version, which is below 1,000, with each request (`x-version`): other bytes for each.
+pub fn versioned_plugin(version: u64) -> Vec<u8> {
+    const MARK: &[u8] = b"flagpost-test-version-000";
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    let bytes = BYTES.get_or_init(|| {
+        let source = root().join("tests/guests/versioned");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.current_dir(source).args(["build", "--release", "--locked", "--target", "wasm32-wasip2"]);
+        std::fs::read(artifacts(&mut cargo, ".wasm")).unwrap()
+    });
+    let at = bytes.windows(MARK.len()).position(|window| window == MARK).expect("the mark is in the component");
+    let mut bytes = bytes.clone();
+    bytes[at + MARK.len() - 3..at + MARK.len()].copy_from_slice(format!("{version:03}").as_bytes());
+    bytes
+}
+
 /// Runs cargo and gives the artifact whose file name ends in `suffix`.
 fn artifacts(cargo: &mut Command, suffix: &str) -> PathBuf {
     let output = cargo.arg("--message-format=json-render-diagnostics").output().expect("cargo runs");

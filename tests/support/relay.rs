@@ -89,6 +89,22 @@ impl Client {
         tasks.iter().find(|task| task["name"] == name).unwrap_or_else(|| panic!("no exporter {name}: {text}")).clone()
     }
 
+    /// What `/health/exporters` says of the configuration.
+    pub async fn configuration(&self) -> Value {
+        let (status, text) = self.get("/health/exporters").await;
+        assert_eq!(status, 200, "{text}");
+        serde_json::from_str::<Value>(&text).unwrap()["configuration"].clone()
+    }
+
+    /// Waits until that many configurations were taken and refused since the start; gives what is said of the last one.
+    pub async fn reloaded(&self, applied: u64, refused: u64) -> Value {
+        until(&format!("{applied} configurations were taken, {refused} refused"), async || {
+            let now = self.configuration().await;
+            (now["applied"] == applied && now["refused"] == refused).then_some(now)
+        })
+        .await
+    }
+
     /// Waits until these exporters have nothing to do.
     pub async fn drained(&self, exporters: &[&str]) -> Metrics {
         until(&format!("{exporters:?} deliver everything"), async || {

@@ -44,6 +44,12 @@ impl Setup {
         self
     }
 
+    /// Changes what stands before the exporters, while the relay runs or before the next start.
+    pub fn set_head(&mut self, head: &str) {
+        head.clone_into(&mut self.head);
+        self.write();
+    }
+
     /// Sets the exporters: YAML, the items of the list.
     #[must_use]
     pub fn with_exporters(mut self, exporters: &str) -> Setup {
@@ -51,7 +57,7 @@ impl Setup {
         self
     }
 
-    /// Changes the exporters before the next start.
+    /// Changes the exporters, while the relay runs or before the next start.
     pub fn set_exporters(&mut self, exporters: &str) {
         exporters.clone_into(&mut self.exporters);
         self.write();
@@ -95,7 +101,10 @@ impl Setup {
         let exporters = if exporters.is_empty() { String::new() } else { format!("exporters:\n{exporters}\n") };
         let buffer = if head.contains("buffer:") { String::new() } else { "buffer: { path: store, minFree: 1MiB }\n".to_owned() };
         let text = format!("server: {{ host: 127.0.0.1, port: {port}, {server} }}\npluginsDir: plugins\n{buffer}{head}\n{exporters}");
-        fs::write(self.config(), text).unwrap();
+        // As an editor should: the file appears whole.
+        let scratch = self.path("flagpost.yaml.part");
+        fs::write(&scratch, text).unwrap();
+        fs::rename(scratch, self.config()).unwrap();
     }
 }
 

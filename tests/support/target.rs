@@ -101,6 +101,11 @@ impl Target {
         self.received.lock().unwrap().clone()
     }
 
+    /// The last request that it got.
+    pub fn last(&self) -> Option<Received> {
+        self.received.lock().unwrap().last().cloned()
+    }
+
     /// How many requests it got so far.
     pub fn requests(&self) -> usize {
         self.received.lock().unwrap().len()

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use flagpost_event::StreamName;
-use flagpost_spool::{EventLog, Identity, Ledger, LedgerError};
+use flagpost_spool::{ConsumerRecord, EventLog, Identity, Ledger, LedgerError};
 use futures_util::future::join_all;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::keeper::{keep, trim_at_the_end};
 use crate::tasks::{Shared, Task};
 use crate::worker::Mode;
-use crate::{Admission, DeliveryOptions, TaskSpec, TaskStatus};
+use crate::{Admission, DeliveryOptions, TaskSpec, TaskStatus, WhenFull};
 
 /// How long a worker that is replaced or removed may finish the attempt it is in.
 const FINISH: Duration = Duration::from_secs(10);
@@ -86,24 +86,59 @@ impl Delivery {
     }
 
     /// Starts a task. An exporter that was never seen starts at the stream's head, durably before it runs; a known one goes on where it
-    /// was, with the batch that was under way. One that is running is replaced: its attempt under way may finish first.
+    /// was, with the batch that was under way. One that is running is replaced: its attempt under way may finish first, and its exporter is
+    /// closed before the new one is called, unless it is the same one or serves another stream. When this fails, whoever was running still is.
     pub async fn add(&self, spec: TaskSpec) -> Result<Arc<TaskStatus>, DeliveryError> {
         let key = (spec.identity.clone(), spec.stream.clone());
-        let failed = |source| DeliveryError::Ledger { identity: spec.identity.clone(), source };
-        let before = self.shared.task(&key).filter(Task::has_worker);
-        if let Some(before) = &before {
-            before.end(Mode::Finish, FINISH).await;
-        }
+        // First what can fail. While a worker still runs, its record says where it is only once it has ended.
         let registry = self.shared.registry.lock().await;
+        let mut record = self.register(&spec).await?;
+        let mut late = None;
+        let registry = match self.shared.task(&key).filter(Task::has_worker) {
+            None => registry,
+            Some(before) => {
+                drop(registry);
+                before.end(Mode::Finish, FINISH).await;
+                let leaving = before.exporter().filter(|exporter| !Arc::ptr_eq(exporter, &spec.exporter));
+                if before.is_finished() {
+                    self.shared.close_unused(leaving, CLOSE).await;
+                } else {
+                    late = leaving;
+                }
+                let registry = self.shared.registry.lock().await;
+                if self.closing.load(Ordering::Acquire) {
+                    return Err(DeliveryError::ShuttingDown);
+                }
+                record = match self.shared.ledger.record(record.id) {
+                    Some(record) => record,
+                    None => self.register(&spec).await?,
+                };
+                registry
+            }
+        };
+        let status = self.shared.run(spec, record);
+        drop(registry);
+        self.shared.close_unused(late, CLOSE).await;
+        Ok(status)
+    }
+
+    async fn register(&self, spec: &TaskSpec) -> Result<ConsumerRecord, DeliveryError> {
         if self.closing.load(Ordering::Acquire) {
             return Err(DeliveryError::ShuttingDown);
         }
         let bounds = self.shared.log.bounds(self.shared.log.stream(&spec.stream));
-        let record = self.shared.ledger.register(&spec.identity, &spec.stream, bounds).await.map_err(failed)?;
-        let status = self.shared.run(spec, record);
-        drop(registry);
-        self.shared.close_unused(before.and_then(|before| before.exporter()), CLOSE).await;
-        Ok(status)
+        let registered = self.shared.ledger.register(&spec.identity, &spec.stream, bounds).await;
+        registered.map_err(|source| DeliveryError::Ledger { identity: spec.identity.clone(), source })
+    }
+
+    /// Changes how much may wait for a task, and what happens above that: its worker does not notice. `false`: there is no such task.
+    pub fn set_backlog(&self, identity: &Identity, stream: &StreamName, max_backlog: u64, when_full: WhenFull) -> bool {
+        self.shared.set_backlog(&(identity.clone(), stream.clone()), max_backlog, when_full)
+    }
+
+    /// Changes `buffer.maxBytes` and `buffer.keepRemoved`.
+    pub fn set_bounds(&self, max_bytes: u64, keep_removed: Duration) {
+        self.shared.set_bounds(max_bytes, keep_removed);
     }
 
     /// Tells which exporters are configured: all others that the bookkeeping knows become orphaned. Their workers end; their events are

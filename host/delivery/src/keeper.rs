@@ -78,7 +78,7 @@ impl Keeper {
     /// `maxBacklog`, exporter by exporter.
     async fn own_budgets(&mut self, shared: &Shared) {
         for task in shared.tasks().into_iter().filter(|task| task.has_worker() || shared.is_configured()) {
-            let bound = task.max_backlog(shared.options.max_bytes);
+            let bound = task.max_backlog(shared.max_bytes());
             if task.status.waiting_bytes() <= bound {
                 if task.when_full() == WhenFull::Block || task.status.waiting_bytes() <= bound - bound / 10 {
                     task.status.set_full(None);
@@ -98,7 +98,7 @@ impl Keeper {
 
     /// `buffer.maxBytes`, for the store as a whole.
     async fn store_budget(&mut self, shared: &Shared) {
-        let (held, max) = (shared.log.pressure().held_bytes, shared.options.max_bytes);
+        let (held, max) = (shared.log.pressure().held_bytes, shared.max_bytes());
         if held <= max {
             return;
         }
@@ -152,7 +152,7 @@ impl Keeper {
     /// `buffer.keepRemoved`: consumers that are gone for longer lose what waits, and are forgotten.
     async fn expire_orphans(&mut self, shared: &Shared) {
         let now = shared.options.clock.unix_millis();
-        let keep = u64::try_from(shared.options.keep_removed.as_millis()).unwrap_or(u64::MAX);
+        let keep = shared.keep_removed();
         for task in shared.tasks().into_iter().filter(|task| !task.has_worker()) {
             let since = shared.ledger.record(task.id).and_then(|record| record.orphaned_since);
             if since.is_none_or(|since| now.saturating_sub(since) < keep) {

@@ -47,6 +47,8 @@ pub(crate) struct Lane {
 pub(crate) struct Flight {
     pub(crate) since: Instant,
     pub(crate) abort: AbortHandle,
+    /// Which implementation of the exporter it was given to.
+    pub(crate) generation: Option<u64>,
 }
 
 impl Lane {

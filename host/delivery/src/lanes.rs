@@ -284,7 +284,7 @@ mod tests {
         let mut lanes = lanes(1, &[1..11, 21..31]);
         deliver(&mut lanes, 21);
         let (abort, _) = futures_util::future::AbortHandle::new_pair();
-        lanes.get_mut(1).unwrap().flight = Some(crate::lane::Flight { since: Instant::now(), abort });
+        lanes.get_mut(1).unwrap().flight = Some(crate::lane::Flight { since: Instant::now(), abort, generation: None });
         assert_eq!(lanes.give_up_below(26, DropReason::Backlog, Instant::now()), [1]);
         deliver(&mut lanes, 1);
         let passed = lanes.passed();
@@ -315,7 +315,7 @@ mod tests {
         let lane = lanes.get_mut(1).unwrap();
         lane.planned = true;
         lane.plan.crashes = 2;
-        lane.flight = Some(crate::lane::Flight { since: Instant::now(), abort });
+        lane.flight = Some(crate::lane::Flight { since: Instant::now(), abort, generation: None });
         let restored = Lanes::restore(1, lanes.to_plan(1), Instant::now());
         assert!(restored.get(1).unwrap().suspicion.is_some());
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,6 +33,10 @@ pub(crate) struct Shared {
     pub(crate) registry: tokio::sync::Mutex<()>,
     /// Whether the configuration is known, so that consumers without a worker are indeed gone from it.
     configured: AtomicBool,
+    /// `buffer.maxBytes`.
+    max_bytes: AtomicU64,
+    /// `buffer.keepRemoved` in milliseconds.
+    keep_removed: AtomicU64,
     tasks: Mutex<BTreeMap<Key, Task>>,
     removed: Mutex<BTreeMap<Key, Arc<TaskStatus>>>,
 }
@@ -117,8 +121,15 @@ impl Task {
         self.order(Mode::Stop);
         if !self.ended(LAST_NOTE).await {
             self.abort();
+            // It is gone where it waits next.
+            self.ended(LAST_NOTE).await;
         }
         false
+    }
+
+    /// Whether its worker is gone.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.running.as_ref().is_none_or(|running| running.abort.is_finished())
     }
 
     /// Whether its worker may still call that exporter.
@@ -137,6 +148,7 @@ impl Task {
 impl Shared {
     pub(crate) fn new(log: Arc<dyn EventLog>, ledger: Ledger, options: DeliveryOptions) -> Self {
         let (admission, registry) = (Admission::default(), tokio::sync::Mutex::new(()));
+        let (max_bytes, keep_removed) = (AtomicU64::new(options.max_bytes), AtomicU64::new(millis(options.keep_removed)));
         Shared {
             log,
             ledger,
@@ -144,6 +156,8 @@ impl Shared {
             admission,
             registry,
             configured: AtomicBool::new(false),
+            max_bytes,
+            keep_removed,
             tasks: Mutex::default(),
             removed: Mutex::default(),
         }
@@ -165,6 +179,30 @@ impl Shared {
 
     pub(crate) fn set_configured(&self) {
         self.configured.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn max_bytes(&self) -> u64 {
+        self.max_bytes.load(Ordering::Relaxed)
+    }
+
+    /// In milliseconds.
+    pub(crate) fn keep_removed(&self) -> u64 {
+        self.keep_removed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_bounds(&self, max_bytes: u64, keep_removed: Duration) {
+        self.max_bytes.store(max_bytes, Ordering::Relaxed);
+        self.keep_removed.store(millis(keep_removed), Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_backlog(&self, key: &Key, max_backlog: u64, when_full: WhenFull) -> bool {
+        {
+            let mut tasks = lock(&self.tasks);
+            let Some(running) = tasks.get_mut(key).and_then(|task| task.running.as_mut()) else { return false };
+            (running.spec.policy.max_backlog, running.spec.policy.when_full) = (max_backlog, when_full);
+        }
+        self.refresh_admission();
+        true
     }
 
     pub(crate) fn tasks(&self) -> Vec<Task> {
@@ -273,6 +311,10 @@ impl Shared {
         });
         self.admission.replace(blocking.collect());
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn numbers(record: &ConsumerRecord) -> Numbers {

@@ -14,6 +14,7 @@ use crate::config::{self, Loaded, Located, Sources};
 
 mod drain;
 mod plugin;
+mod reload;
 mod run;
 mod spool;
 mod supervisor;
@@ -140,14 +141,17 @@ fn find(named: Option<&Path>) -> Result<PathBuf, ExitCode> {
 /// Finds and reads the configuration; what is wrong with it has been printed.
 fn load(named: Option<&Path>) -> Result<(PathBuf, Loaded), ExitCode> {
     let file = find(named)?;
+    let loaded = load_from(&file, &Sources::system())?;
+    Ok((file, loaded))
+}
+
+/// Reads the configuration; what is wrong with it has been printed.
+fn load_from(file: &Path, sources: &Sources) -> Result<Loaded, ExitCode> {
     crate::tls::install();
-    match config::load(&file, &Sources::system()) {
-        Ok(loaded) => Ok((file, loaded)),
-        Err(error) => {
-            complain(error);
-            Err(ExitCode::FAILURE)
-        }
-    }
+    config::load(file, sources).map_err(|error| {
+        complain(error);
+        ExitCode::FAILURE
+    })
 }
 
 fn spool(command: SpoolCommand) -> ExitCode {
@@ -166,7 +170,7 @@ fn spool(command: SpoolCommand) -> ExitCode {
 }
 
 /// An error and what caused it, in one line.
-fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -19,10 +19,12 @@ mod intake;
 mod logging;
 mod process;
 mod relay;
+mod reloads;
 mod tls;
 
 pub use flagpost_delivery::{Policy, RetryPolicy, ShutdownReport, TaskStatus, Unsent, WhenFull};
 pub use flagpost_event::{Clock, Event, EventBatch, EventKind, FeatureEvent, Json, SystemClock, TrackingEvent};
 pub use flagpost_exporter::{ExportError, Exporter, Limits, RejectedEvent, Secret};
-pub use relay::{CollectError, ExporterOptions, Relay, RelayBuilder, StartError};
+pub use relay::{CollectError, ExporterOptions, Relay, RelayBuilder, ReloadError, StartError};
+pub use reloads::Reloaded;
 pub use tls::TlsError;

@@ -16,7 +16,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, fmt as layer};
+use tracing_subscriber::{Layer, Registry, fmt as layer, reload};
 
 use queue::Queue;
 
@@ -24,6 +24,24 @@ use crate::config::{LogFormat, LogLevel};
 
 /// The program's queue, once logging was started.
 static QUEUE: OnceLock<Queue> = OnceLock::new();
+
+/// Where the program's level can be changed, once logging was started.
+static LEVEL: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
+
+/// Logs at this level from now on. An embedding program that has logging of its own is not interfered with.
+pub(crate) fn set_level(level: LogLevel) {
+    if let Some(handle) = LEVEL.get()
+        && let Err(error) = handle.reload(targets(level))
+    {
+        tracing::warn!(%error, "the level of the log could not be changed");
+    }
+}
+
+fn targets(level: LogLevel) -> Targets {
+    // Libraries say at `debug` what is of use to their authors only.
+    let libraries = LevelFilter::from_level(level.0).min(LevelFilter::WARN);
+    Targets::new().with_default(libraries).with_target("flagpost", level.0)
+}
 
 /// Waits until what was logged is written, at most `within`.
 pub(crate) fn flush(within: Duration) {
@@ -39,9 +57,7 @@ pub(crate) fn dropped() -> u64 {
 
 /// Starts logging. A second call changes nothing: tests start several relays in one process.
 pub(crate) fn init(level: LogLevel, format: LogFormat) {
-    // Libraries say at `debug` what is of use to their authors only.
-    let libraries = LevelFilter::from_level(level.0).min(LevelFilter::WARN);
-    let targets = Targets::new().with_default(libraries).with_target("flagpost", level.0);
+    let (targets, handle) = reload::Layer::new(targets(level));
     let say = |lines| tracing::warn!(lines, "log lines were dropped: standard error was not read");
     let out = match Queue::start(std::io::stderr(), say) {
         Ok(queue) => BoxMakeWriter::new(QUEUE.get_or_init(|| queue).clone()),
@@ -53,8 +69,9 @@ pub(crate) fn init(level: LogLevel, format: LogFormat) {
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).with_target(true).boxed(),
         LogFormat::Logfmt => lines.event_format(Logfmt).boxed(),
     };
-    if let Err(error) = tracing_subscriber::registry().with(lines.with_filter(targets)).try_init() {
-        tracing::debug!(%error, "logging was started before");
+    match tracing_subscriber::registry().with(lines.with_filter(targets)).try_init() {
+        Ok(()) => drop(LEVEL.set(handle)),
+        Err(error) => tracing::debug!(%error, "logging was started before"),
     }
 }
 

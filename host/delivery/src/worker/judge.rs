@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use flagpost_exporter::{ExportError, RejectedEvent};
+use flagpost_exporter::{ExportError, Readiness, RejectedEvent};
 use flagpost_spool::{DropReason, NumberRanges};
 use tokio::time::Instant;
 
 use super::Worker;
 use super::attempt::Landing;
+use crate::lane::Flight;
 use crate::partial::take_apart;
 use crate::ranges::Numbers;
 use crate::retry::{pause, probe_pause};
@@ -24,21 +25,51 @@ impl Worker {
     pub(super) async fn land(&mut self, landing: Landing) {
         let Landing { first, piece, outcome, took } = landing;
         let Some(lane) = self.lanes.get_mut(first) else { return };
-        let made = lane.flight.take().is_some();
+        let flight = lane.flight.take();
         let Some(outcome) = outcome else {
             self.put_off(first, None);
             self.commit().await;
             return;
         };
-        if made {
+        if flight.is_some() {
             self.status.attempt_seconds().observe(took.as_secs_f64());
         }
         match outcome {
             Ok(()) => self.delivered(first, &piece),
+            Err(error @ (ExportError::Crashed { .. } | ExportError::Rejected { .. })) if self.is_replaced(flight) => {
+                self.unjudged(first, &error);
+            }
             Err(error) => self.failed(first, &piece, error),
         }
         self.refresh_state();
         self.commit().await;
+    }
+
+    /// Whether another implementation has taken over since the attempt began.
+    fn is_replaced(&self, flight: Option<Flight>) -> bool {
+        let now = self.readiness.as_ref().map(|readiness| readiness.borrow().clone());
+        match (flight, now) {
+            (Some(flight), Some(Readiness::Ready { generation })) => flight.generation != Some(generation),
+            _ => false,
+        }
+    }
+
+    /// The implementation before failed. That says nothing about the events: the new one gets them as if nobody had tried.
+    fn unjudged(&mut self, first: u64, error: &ExportError) {
+        let reason = error.to_string();
+        tracing::info!(
+            exporter = %self.spec.identity, stream = %self.spec.stream, first, reason,
+            "an attempt of the implementation before failed; the one that took over gets the same events"
+        );
+        self.status.failed(reason);
+        match self.lanes.get_mut(first) {
+            // Goes back in order.
+            Some(lane) if lane.witness_for.is_some() => {
+                self.lanes.remove(first);
+            }
+            Some(lane) => lane.start_anew(Instant::now()),
+            None => {}
+        }
     }
 
     fn delivered(&mut self, first: u64, piece: &NumberRanges) {

@@ -68,7 +68,7 @@ impl Worker {
         lane.plan.attempts += 1;
         lane.planned |= lane.plan.attempts > 1;
         let attempts = lane.plan.attempts;
-        lane.flight = Some(Flight { since: Instant::now(), abort });
+        lane.flight = Some(Flight { since: Instant::now(), abort, generation: self.generation });
         if lane.planned && !self.commit().await {
             // Not durable, so not made.
             if let Some(lane) = self.lanes.get_mut(first) {

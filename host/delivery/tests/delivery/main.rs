@@ -10,6 +10,7 @@ mod outcomes;
 mod plans;
 mod poison;
 mod rebuilt;
+mod replacing;
 mod stopping;
 mod streaming;
 mod support;

@@ -120,10 +120,15 @@ pub(crate) enum Does {
     DeliversAndHangs,
     /// Fails; a partial failure delivers what it does not name.
     Fails(ExportError),
+    /// Fails after [`SLOW`].
+    Slow(ExportError),
     /// Never comes back.
     Hangs,
     Panics,
 }
+
+/// What a slow failure takes.
+pub(crate) const SLOW: Duration = Duration::from_secs(3);
 
 pub(crate) fn retryable() -> Does {
     Does::Fails(ExportError::retryable("503"))
@@ -280,6 +285,10 @@ impl Exporter for Scripted {
                 if let ExportError::Partial { retry, rejected, .. } = &error {
                     deliver(&|index| retry.contains(&index) || rejected.iter().any(|event| event.index == index));
                 }
+                Err(error)
+            }
+            Does::Slow(error) => {
+                tokio::time::sleep(SLOW).await;
                 Err(error)
             }
             Does::Hangs => std::future::pending().await,

@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{chain, complain, load, supervisor};
-use crate::config::BufferType;
+use super::reload::Reloader;
+use super::{chain, complain, find, load_from, supervisor};
+use crate::config::{BufferType, Sources};
 use crate::{Relay, StartError, logging};
 
 /// How long the last lines of the log may take to be written.
@@ -16,7 +17,13 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Starts the relay and ends it at the first SIGTERM or SIGINT; a second one ends the process at once.
 pub(crate) fn run(file: Option<&Path>) -> ExitCode {
-    let (file, loaded) = match load(file) {
+    let file = match find(file) {
+        Ok(file) => file,
+        Err(code) => return code,
+    };
+    // One for the life of the program: what exporters share, they share over reloads.
+    let sources = Sources::system();
+    let loaded = match load_from(&file, &sources) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
@@ -26,7 +33,7 @@ pub(crate) fn run(file: Option<&Path>) -> ExitCode {
     for warning in &loaded.warnings {
         tracing::warn!("{}", warning.in_file(&file));
     }
-    let code = match serve(loaded.config) {
+    let code = match serve(loaded.config, &file, sources) {
         Ok(code) => code,
         Err(error) => {
             let wrong_configuration = matches!(error.downcast_ref::<StartError>(), Some(StartError::Config(_)));
@@ -42,12 +49,12 @@ pub(crate) fn run(file: Option<&Path>) -> ExitCode {
     code
 }
 
-fn serve(config: crate::config::Config) -> anyhow::Result<ExitCode> {
-    let shutdown_timeout = config.shutdown_timeout;
+fn serve(config: crate::config::Config, file: &Path, sources: Sources) -> anyhow::Result<ExitCode> {
     let kept = config.buffer.kind == BufferType::Disk;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the system gives no runtime")?;
     let ended = runtime.block_on(async {
         let mut signals = Signals::listen().context("signals cannot be listened to")?;
+        let mut reloader = Reloader::new(file, sources).context("SIGHUP cannot be listened to")?;
         let program = std::env::current_exe().context("the program's own path cannot be found")?;
         let relay = tokio::select! {
             relay = Relay::builder().config(config).compile_with(program).listen().start() => relay?,
@@ -61,8 +68,18 @@ fn serve(config: crate::config::Config) -> anyhow::Result<ExitCode> {
         }
         relay.door().into_iter().for_each(supervisor::watchdog);
         supervisor::ready(relay.address());
-        let _first = signals.next().await;
-        supervisor::stopping(shutdown_timeout);
+        let ended = async {
+            loop {
+                reloader.due().await;
+                reloader.reload(&relay).await;
+            }
+        };
+        tokio::select! {
+            _first = signals.next() => {}
+            // A reload that is under way does not hold up the end.
+            () = ended => {}
+        }
+        supervisor::stopping(relay.shutdown_timeout());
         tracing::info!("shutting down; a second signal ends the program at once");
         let closing = relay.close();
         let report = tokio::select! {

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sd_notify::NotifyState::{self, Custom, Ready, Status, Stopping, Watchdog};
+use sd_notify::NotifyState::{self, Custom, Ready, Reloading, Status, Stopping, Watchdog};
 use tokio::runtime::Handle;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -15,6 +15,23 @@ const END: Duration = Duration::from_secs(5);
 /// It serves: units that are ordered after this one may start.
 pub(super) fn ready(address: Option<SocketAddr>) {
     let status = address.map_or_else(|| "running".to_owned(), |address| format!("listening on {address}"));
+    tell(&[Ready, Status(&status)]);
+}
+
+/// It reads its configuration again. systemd wants to know since when, by the machine's clock.
+pub(super) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(since) => tell(&[Reloading, since, Status("reading the configuration")]),
+        Err(error) => tracing::debug!(%error, "the machine has no clock for the service manager"),
+    }
+}
+
+/// It has; with the new one, or with the one before.
+pub(super) fn reloaded(address: Option<SocketAddr>, taken: bool) {
+    let mut status = address.map_or_else(|| "running".to_owned(), |address| format!("listening on {address}"));
+    if !taken {
+        status.push_str("; the configuration that is there was refused");
+    }
     tell(&[Ready, Status(&status)]);
 }
 

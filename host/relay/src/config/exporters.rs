@@ -10,7 +10,7 @@ use flagpost_spool::Identity;
 use serde_json::Value;
 
 use super::common::Common;
-use super::model::{DEFAULT_FLAG_SET, ExporterConfig, Target};
+use super::model::{DEFAULT_FLAG_SET, ExporterConfig, Fingerprint, Target};
 use super::{identity, wasm};
 
 /// Upstream's names of Parquet codecs, exact and case-sensitive. It checks them for every kind.
@@ -138,9 +138,10 @@ fn one(written: &Written<'_>, budget: u64, around: &Surroundings<'_>, problems: 
     let policy = common.policy(budget, path, node, problems);
     let events = common.event_type.kinds();
     let kind = text(node, "kind");
-    let (target, location) = if kind == wasm::KIND {
+    let (target, location, made_of) = if kind == wasm::KIND {
         let own = own_keys(path, &node.place, &kind, fields::<wasm::Wasm>(), rest, problems);
-        wasm::target(path, &own, common.max_events_per_call, around, problems)?
+        let (target, location) = wasm::target(path, &own, common.max_events_per_call, around, problems)?;
+        (target, location, None)
     } else {
         native(path, node, find_kind(path, node, &kind, problems)?, rest, (common.name.as_deref(), &events), around, problems)?
     };
@@ -164,7 +165,7 @@ fn one(written: &Written<'_>, budget: u64, around: &Surroundings<'_>, problems: 
     };
     let target = target.named(&exporter);
     let identity = Identity { flag_set: written.flag_set.to_owned(), exporter };
-    Some(ExporterConfig { identity, kind, events, policy, target })
+    Some(ExporterConfig { identity, kind, events, policy, target, made_of })
 }
 
 /// The node with the keys that every exporter has, and the other entries.
@@ -225,7 +226,7 @@ fn native(
     (name, events): (Option<&str>, &[EventKind]),
     around: &Surroundings<'_>,
     problems: &mut Problems,
-) -> Option<(Target, Location)> {
+) -> Option<(Target, Location, Option<Fingerprint>)> {
     let codec = text(node, "parquetCompressionCodec");
     if !codec.is_empty() && !CODECS.contains(&codec.as_str()) {
         let place = node.get("parquetCompressionCodec").map_or(&node.place, |entry| &entry.place);
@@ -246,7 +247,7 @@ fn native(
         let place = if problem.path == "kind" { node.place_at("kind").cloned().unwrap_or(problem.place) } else { problem.place };
         problems.push(Problem { path: join(path, &problem.path), place, message: own.hide(problem.message), ..problem });
     }
-    target.map(|target| (target, location))
+    target.map(|target| (target, location, Some(Fingerprint::of(&own))))
 }
 
 /// What an exporter without a name is called.

@@ -10,7 +10,9 @@ use flagpost_event::EventKind;
 use flagpost_event::collect::CollectLimits;
 use flagpost_exporter::{Exporter, Secret};
 use flagpost_plugin::PluginSpec;
+use flagpost_settings::Node;
 use flagpost_spool::Identity;
+use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::file::BufferType;
@@ -20,7 +22,7 @@ use super::values::{LogFormat, LogLevel};
 pub const DEFAULT_FLAG_SET: &str = "default";
 
 /// What the relay runs with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Where it listens.
     pub server: Server,
@@ -180,6 +182,38 @@ pub struct ExporterConfig {
     pub policy: Policy,
     /// Where events go.
     pub target: Target,
+    /// What a built-in kind was built from; `None` for an embedding program's own type.
+    pub(crate) made_of: Option<Fingerprint>,
+}
+
+impl ExporterConfig {
+    /// Whether the other one sends the same events in the same way to the same place, however it is served.
+    pub(crate) fn does_the_same(&self, other: &ExporterConfig) -> bool {
+        let same = match (&self.target, &other.target) {
+            (Target::Wasm(one), Target::Wasm(other)) => one == other,
+            (Target::Native(_), Target::Native(_)) if self.made_of.is_some() => self.made_of == other.made_of,
+            (Target::Native(one), Target::Native(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        };
+        same && self.identity == other.identity && self.kind == other.kind && self.events == other.events
+    }
+}
+
+/// A digest of everything that an exporter was built from, secrets included.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// Of the keys of a kind, as they hold.
+    pub(crate) fn of(keys: &Node) -> Fingerprint {
+        Fingerprint(Sha256::digest(keys.to_json().to_string()).into())
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fingerprint")
+    }
 }
 
 /// Where an exporter's events go.

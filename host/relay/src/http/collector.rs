@@ -87,7 +87,9 @@ where
         intake.admit().map_err(|refused| Refusal::Later(StatusCode::TOO_MANY_REQUESTS, refused.message, refused.retry_after))?;
     }
     let (head, body) = request.into_parts();
-    let signed = match &door.limits.webhook_secret {
+    // One snapshot for the whole request.
+    let limits = door.limits.load_full();
+    let signed = match &limits.webhook_secret {
         Some(secret) if source == Source::Exporter => Some(Signed::of(secret.clone(), &head.headers)?),
         _ => None,
     };
@@ -100,13 +102,12 @@ where
         None => None,
         Some(value) => Encoding::named(value.as_bytes()).map_err(|why| Refusal::bad(format!("{PREFIX} code=415, message={why}")))?,
     };
-    let limits = Arc::clone(&door.limits);
     let mut hold = door.room.hold();
     let read = tokio::select! {
         read = body::read(body, limits.max_body, limits.body_timeout, &mut hold) => read,
         () = door.ending.cut.cancelled() => return Err(Refusal::ending()),
     };
-    let body = read.map_err(|error| Refusal::unread(error, &door.limits))?;
+    let body = read.map_err(|error| Refusal::unread(error, &limits))?;
     // The lines are held until the log has them.
     let (collected, _hold) = work::decoded(&door.room, hold, Sent { body, encoding, source, signed }, &limits).await?;
     let intake = intake.map_err(|error| Refusal::bad(format!("error while getting flagset: {error}")))?;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::metrics::Plugins;
 use super::snapshot::Snapshot;
 use super::{Door, Reply};
+use crate::reloads::Reloads;
 
 /// What the health routes look at.
 #[derive(Clone, Default)]
@@ -18,6 +19,8 @@ pub(crate) struct Health {
     pub(crate) delivery: Option<Arc<Delivery>>,
     /// The plugins by exporter.
     pub(crate) plugins: Arc<Plugins>,
+    /// How the configuration was last read.
+    pub(crate) reloads: Arc<Reloads>,
 }
 
 /// One task in `/health/exporters`.
@@ -79,7 +82,7 @@ impl Health {
     pub(crate) fn exporters(&self) -> Response<Reply> {
         let statuses = self.delivery.as_ref().map(|delivery| delivery.statuses()).unwrap_or_default();
         let tasks: Vec<Task<'_>> = statuses.iter().map(|status| self.task(status)).collect();
-        match serde_json::to_vec(&serde_json::json!({ "exporters": tasks })) {
+        match serde_json::to_vec(&serde_json::json!({ "exporters": tasks, "configuration": self.reloads.now() })) {
             Ok(mut body) => {
                 body.push(b'\n');
                 Reply::json(StatusCode::OK, body)
@@ -91,7 +94,8 @@ impl Health {
     fn task<'a>(&self, status: &'a Arc<TaskStatus>) -> Task<'a> {
         let StreamName { flag_set, kind } = status.stream();
         let state = status.state();
-        let plugin = self.plugins.iter().find(|plugin| plugin.identity == *status.identity() && plugin.events.contains(kind));
+        let plugins = self.plugins.now();
+        let plugin = plugins.iter().find(|plugin| plugin.identity == *status.identity() && plugin.events.contains(kind));
         let plugin = plugin.map(|plugin| plugin.exporter.report());
         // Where the task itself has nothing to say, its plugin may.
         let reason = state.reason.or_else(|| match state.kind {

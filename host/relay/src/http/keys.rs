@@ -33,7 +33,6 @@ impl Keys {
     }
 
     /// Takes these keys from the next request on.
-    #[allow(dead_code, reason = "reloading the configuration is what it is for")]
     pub(crate) fn replace(&self, access: Access) {
         self.0.store(Arc::new(access));
     }
@@ -100,7 +99,7 @@ enum Route {
 impl Access {
     /// The keys of a configuration. `salt`: random bytes that nobody else knows.
     pub(crate) fn new(keys: &AuthorizedKeys, flag_sets: &[FlagSet], intakes: &Intakes, salt: [u8; 32]) -> Access {
-        let route = if flag_sets.is_empty() { Route::All(intakes.default_one().cloned()) } else { Route::ByKey };
+        let route = if flag_sets.is_empty() { Route::All(intakes.default_one()) } else { Route::ByKey };
         let required = !keys.evaluation.is_empty() || flag_sets.iter().any(|set| !set.api_keys.is_empty());
         let mut access = Access { salt, grants: HashMap::new(), required, route };
         for key in &keys.evaluation {
@@ -108,7 +107,7 @@ impl Access {
         }
         for set in flag_sets {
             let tenant = match intakes.get(&set.name) {
-                Some(intake) => Tenant::One(intake.clone()),
+                Some(intake) => Tenant::One(intake),
                 None => Tenant::Gone(set.name.as_str().into()),
             };
             for key in &set.api_keys {

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use arc_swap::{ArcSwap, Guard};
 use flagpost_delivery::{Delivery, StateKind, TaskStatus};
 use flagpost_event::EventKind;
-use flagpost_plugin::{PluginStats, WasmExporter};
+use flagpost_plugin::{PluginReport, PluginStats, WasmExporter};
 use flagpost_spool::{DropReason, EventLog, Identity, LogStats};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
@@ -21,6 +22,7 @@ use super::snapshot::Snapshot;
 use super::traffic::{self, Numbers, Traffic};
 use super::{Proxy, Reply, Room, exposition};
 use crate::intake::{IntakeStats, Intakes};
+use crate::reloads::Reloads;
 use crate::tls::Certificate;
 use crate::{logging, process};
 
@@ -28,6 +30,7 @@ const OPEN_METRICS: HeaderValue = HeaderValue::from_static("application/openmetr
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
 /// A plugin among the exporters.
+#[derive(Clone)]
 pub(crate) struct Plugin {
     pub(crate) identity: Identity,
     /// The streams it reads; two exporters of one identity read different ones.
@@ -35,8 +38,19 @@ pub(crate) struct Plugin {
     pub(crate) exporter: Arc<WasmExporter>,
 }
 
-/// All plugins.
-pub(crate) type Plugins = Vec<Plugin>;
+/// All plugins; a reload replaces them.
+#[derive(Default)]
+pub(crate) struct Plugins(ArcSwap<Vec<Plugin>>);
+
+impl Plugins {
+    pub(crate) fn now(&self) -> Guard<Arc<Vec<Plugin>>> {
+        self.0.load()
+    }
+
+    pub(crate) fn replace(&self, plugins: Vec<Plugin>) {
+        self.0.store(Arc::new(plugins));
+    }
+}
 
 /// Where the numbers are.
 pub(crate) struct Sources {
@@ -51,6 +65,7 @@ pub(crate) struct Sources {
     pub(crate) certificate: Option<Arc<Certificate>>,
     pub(crate) proxy: Option<Arc<Proxy>>,
     pub(crate) room: Arc<Room>,
+    pub(crate) reloads: Arc<Reloads>,
 }
 
 impl fmt::Debug for Sources {
@@ -127,6 +142,7 @@ impl Collector for Sources {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut families = Families(encoder);
         self.program(&mut families)?;
+        self.configuration(&mut families)?;
         self.requests(&mut families)?;
         self.collector(&mut families)?;
         self.spool(&mut families)?;
@@ -169,9 +185,22 @@ impl Sources {
         families.counters("flagpost_upstream_failures", "Requests that could not be passed on (502)", [(vec![], failed)])
     }
 
+    fn configuration(&self, families: &mut Families<'_>) -> fmt::Result {
+        let now = self.reloads.now();
+        let good = if now.last_reload_successful { 1.0 } else { 0.0 };
+        families.gauges("flagpost_config_last_reload_successful", "0 while the configuration that is there is refused", [(vec![], good)])?;
+        let help = "When a configuration was last taken, Unix seconds";
+        families.gauges("flagpost_config_last_reload_success_timestamp_seconds", help, [(vec![], now.taken_at_unix_seconds as f64)])?;
+        let of = |result: &str| vec![("result", result.to_owned())];
+        let reloads = [(of("applied"), now.applied), (of("refused"), now.refused)];
+        families.counters("flagpost_config_reloads", "Configurations that were read while the relay ran", reloads)?;
+        let waiting = [(vec![], now.needs_restart.len() as f64)];
+        families.gauges("flagpost_config_needs_restart", "Changed keys that hold from the next start on", waiting)
+    }
+
     /// Upstream's names, so that its dashboards go on.
     fn requests(&self, families: &mut Families<'_>) -> fmt::Result {
-        let ingested = self.intakes.iter().map(|intake| intake.stats().ingested()).sum();
+        let ingested = self.intakes.all().iter().map(|intake| intake.stats().ingested()).sum();
         families.counters("gofeatureflag_collect_eval_data", "Counter events for data collector.", [(vec![], ingested)])?;
         let all: Vec<(Labels, Numbers)> =
             self.traffic.all().into_iter().map(|(labels, numbers)| (request_labels(&labels), numbers)).collect();
@@ -187,12 +216,13 @@ impl Sources {
 
     fn collector(&self, families: &mut Families<'_>) -> fmt::Result {
         let of = |flag_set: &str, more: Vec<(&'static str, String)>| [vec![("flag_set", flag_set.to_owned())], more].concat();
-        let events = self.intakes.iter().flat_map(|intake| {
+        let intakes = self.intakes.all();
+        let events = intakes.iter().flat_map(|intake| {
             let labels = move |kind: EventKind| of(intake.flag_set(), vec![("event_type", kind.as_str().to_owned())]);
             EventKind::ALL.map(|kind| (labels(kind), intake.stats().taken(kind)))
         });
         families.counters("flagpost_collector_events", "Events that were stored", events)?;
-        let dropped = self.intakes.iter().flat_map(|intake| {
+        let dropped = intakes.iter().flat_map(|intake| {
             let labels = move |reason: &str| of(intake.flag_set(), vec![("reason", reason.to_owned())]);
             intake.stats().dropped().map(move |(reason, count)| (labels(reason), count))
         });
@@ -200,7 +230,7 @@ impl Sources {
         // Requests without a good key belong to no flag set.
         let strangers = (!self.intakes.strangers().requests().is_empty()).then_some(("", self.intakes.strangers()));
         let all: Vec<(&str, &Arc<IntakeStats>)> =
-            self.intakes.iter().map(|intake| (intake.flag_set(), intake.stats())).chain(strangers).collect();
+            intakes.iter().map(|intake| (intake.flag_set(), intake.stats())).chain(strangers).collect();
         let requests = all.iter().flat_map(|(flag_set, stats)| {
             stats.requests().into_iter().map(move |(status, count)| (of(flag_set, vec![("code", status.to_string())]), count))
         });
@@ -269,13 +299,18 @@ impl Sources {
     }
 
     fn plugins(&self, families: &mut Families<'_>) -> fmt::Result {
+        let plugins = self.plugins.now();
+        let labels = |plugin: &Plugin| -> Labels {
+            let events = plugin.events.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(",");
+            let Identity { flag_set, exporter } = plugin.identity.clone();
+            vec![("flag_set", flag_set), ("exporter", exporter), ("event_type", events)]
+        };
         for (name, help, value) in PLUGIN_COUNTERS {
-            let samples = self.plugins.iter().map(|plugin| {
-                let events = plugin.events.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(",");
-                let Identity { flag_set, exporter } = plugin.identity.clone();
-                (vec![("flag_set", flag_set), ("exporter", exporter), ("event_type", events)], value(&plugin.exporter.stats()))
-            });
-            families.counters(name, help, samples)?;
+            families.counters(name, help, plugins.iter().map(|plugin| (labels(plugin), value(&plugin.exporter.stats()))))?;
+        }
+        let reports: Vec<_> = plugins.iter().map(|plugin| (labels(plugin), plugin.exporter.report())).collect();
+        for (name, help, value) in PLUGIN_GAUGES {
+            families.gauges(name, help, reports.iter().map(|(labels, report)| (labels.clone(), value(report))))?;
         }
         Ok(())
     }
@@ -319,4 +354,15 @@ const PLUGIN_COUNTERS: &[PluginCounter] = &[
     ("flagpost_plugin_http_truncated", "HTTP responses cut at the cap", |stats| stats.http_truncated),
     ("flagpost_plugin_log_dropped_bytes", "Bytes of log and output dropped over the cap", |stats| stats.log_dropped_bytes),
     ("flagpost_plugin_bad_results", "Results that broke the contract", |stats| stats.bad_results),
+    ("flagpost_plugin_replacements", "Files that took the place of one that ran", |stats| stats.replacements),
+    ("flagpost_plugin_files_refused", "Files that were not taken in place of one that ran", |stats| stats.files_refused),
+];
+
+/// A gauge of a plugin: name, help, value.
+type PluginGauge = (&'static str, &'static str, fn(&PluginReport) -> f64);
+
+const PLUGIN_GAUGES: &[PluginGauge] = &[
+    ("flagpost_plugin_generation", "Counts the files that ran, from 1; 0 before the first", |report| report.generation.unwrap_or(0) as f64),
+    ("flagpost_plugin_file_refused", "1 while another file is there than the one that runs", |report| f64::from(u8::from(report.refused.is_some()))),
+    ("flagpost_plugin_crashes_in_a_row", "Calls in a row that ended without an answer", |report| f64::from(report.crashes_in_a_row)),
 ];

@@ -44,6 +44,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
@@ -72,11 +73,13 @@ pub(crate) struct Door {
     /// Who may come in, and whose events they send.
     pub(crate) keys: Arc<Keys>,
     pub(crate) intakes: Arc<Intakes>,
-    pub(crate) limits: Arc<Collector>,
+    /// A reload replaces them.
+    pub(crate) limits: Arc<ArcSwap<Collector>>,
     /// What all requests to the collector together may hold.
     pub(crate) room: Arc<Room>,
     pub(crate) health: Health,
-    pub(crate) info: Info,
+    /// A reload replaces it.
+    pub(crate) info: Arc<ArcSwap<Info>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) visits: Arc<Visits>,
     /// Where other requests go; `None`: nowhere.
@@ -156,7 +159,7 @@ impl Door {
             Route::Live => health::live(),
             Route::Ready => self.health.ready(self),
             Route::Exporters => self.health.exporters(),
-            Route::Info => self.info.answer(self.proxy.as_deref()).await,
+            Route::Info => self.info.load_full().answer(self.proxy.as_deref()).await,
             Route::Metrics => self.metrics.answer(request.headers()),
             Route::OpenApi => openapi::answer(),
         }

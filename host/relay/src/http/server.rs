@@ -136,7 +136,7 @@ impl Listener {
 }
 
 async fn serve(listener: Listener, side: Side, door: Arc<Door>, connections: TaskTracker) {
-    let wanted = (door.limits.max_connections, door.proxy.as_ref().map_or(0, |proxy| proxy.places()));
+    let wanted = (door.limits.load().max_connections, door.proxy.as_ref().map_or(0, |proxy| proxy.places()));
     let (most, passed) = places::fitting(process::files(), wanted.0, wanted.1);
     if (most, passed) != wanted {
         tracing::warn!(
@@ -210,7 +210,7 @@ where
     // A connection that comes while the program ends has one request; asked to end at once it might not have any.
     let ending = draining.is_cancelled();
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(door.limits.header_timeout).keep_alive(!ending);
+    builder.timer(TokioTimer::new()).header_read_timeout(door.limits.load().header_timeout).keep_alive(!ending);
     // Shared with a connection that this one is upgraded to.
     let place = Arc::new(permit);
     let lent = Arc::clone(&place);

@@ -264,7 +264,7 @@ async fn met() -> BTreeSet<(String, String, u16)> {
     let (small, full) = door_with(10, None, |limits| limits.max_body = 500);
     let (busy, _log) = door();
     let mut others = busy.room.hold();
-    others.grow(busy.limits.max_in_flight).unwrap();
+    others.grow(busy.limits.load().max_in_flight).unwrap();
     let (ending, _log) = door();
     ending.ending.draining.cancel();
     let mut met = BTreeSet::new();

@@ -39,9 +39,9 @@ pub(crate) struct Gate(Arc<Inner>);
 struct Inner {
     admission: Admission,
     ask: Ask,
-    min_free: u64,
+    min_free: AtomicU64,
     /// What the log may hold: above it, exporters that do not block give up their oldest events.
-    budget: u64,
+    budget: AtomicU64,
     over_budget: AtomicBool,
     begun: Instant,
     /// When the log was asked last, in microseconds since the beginning, plus one.
@@ -60,8 +60,14 @@ impl Gate {
     /// A gate that keeps `min_free` bytes free (`buffer.minFree`), and the log within `budget` bytes where an exporter blocks.
     pub(crate) fn new(admission: Admission, ask: Ask, min_free: u64, budget: u64) -> Gate {
         let (asked, refusing, over_budget) = (AtomicU64::new(0), AtomicBool::new(false), AtomicBool::new(false));
-        let refused = Mutex::default();
+        let (refused, min_free, budget) = (Mutex::default(), AtomicU64::new(min_free), AtomicU64::new(budget));
         Gate(Arc::new(Inner { admission, ask, min_free, budget, over_budget, begun: Instant::now(), asked, refusing, refused }))
+    }
+
+    /// Keeps these bounds from now on.
+    pub(crate) fn set(&self, min_free: u64, budget: u64) {
+        self.0.min_free.store(min_free, Ordering::Relaxed);
+        self.0.budget.store(budget, Ordering::Relaxed);
     }
 
     /// Whether events of the flag set may be taken now.
@@ -71,7 +77,7 @@ impl Gate {
         if self.0.over_budget.load(Ordering::Relaxed) && self.0.admission.blocks(flag_set) {
             let message = format!(
                 "the event log holds more than {} bytes (`buffer.maxBytes`), and an exporter blocks (`whenFull: block`)",
-                self.0.budget
+                self.0.budget.load(Ordering::Relaxed)
             );
             return Err(Refused { message, retry_after: RETRY_AFTER });
         }
@@ -88,7 +94,7 @@ impl Gate {
         // One of those who come at the same time asks; the others go by the last answer.
         if due && inner.asked.compare_exchange(asked, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             let pressure = (inner.ask)();
-            inner.over_budget.store(pressure.held_bytes > inner.budget, Ordering::Relaxed);
+            inner.over_budget.store(pressure.held_bytes > inner.budget.load(Ordering::Relaxed), Ordering::Relaxed);
             let verdict = inner.judge(&pressure);
             inner.refusing.store(verdict.is_some(), Ordering::Relaxed);
             *inner.refused() = verdict;
@@ -106,9 +112,10 @@ impl Inner {
     }
 
     fn judge(&self, pressure: &Pressure) -> Option<Refused> {
+        let min_free = self.min_free.load(Ordering::Relaxed);
         let message = match pressure.free_bytes {
-            Some(free) if free < self.min_free => {
-                format!("the event log's disk has {free} bytes free, less than `buffer.minFree` ({})", self.min_free)
+            Some(free) if free < min_free => {
+                format!("the event log's disk has {free} bytes free, less than `buffer.minFree` ({min_free})")
             }
             _ if pressure.queued_bytes > MAX_QUEUED_BYTES || pressure.queue_age > MAX_QUEUE_AGE => format!(
                 "the event log is behind: {} bytes wait for the disk, the oldest for {} ms",

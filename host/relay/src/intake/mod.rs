@@ -1,6 +1,6 @@
 //! The intake: decoded events into the log. HTTP and the library both come through here.
 //!
-//! It knows streams, not exporters: whether a stream has an exporter was told once, at start.
+//! It knows streams, not exporters: whether a stream has an exporter is told at start and by a reload, which makes another intake.
 
 mod gate;
 mod intakes;
@@ -49,6 +49,11 @@ impl Intake {
         let stream = |kind| read.contains(&kind).then(|| log.stream(&StreamName::new(flag_set.clone(), kind)));
         let streams = EventKind::ALL.map(stream);
         Intake { log, flag_set, streams, gate, stats, refused: Mutex::default(), failing: AtomicBool::new(false) }
+    }
+
+    /// Whether exactly these kinds have an exporter.
+    fn reads(&self, read: &[EventKind]) -> bool {
+        EventKind::ALL.iter().zip(&self.streams).all(|(kind, stream)| stream.is_some() == read.contains(kind))
     }
 
     /// Whether events may be taken now. Asked before anything of a request is taken.

@@ -1,6 +1,6 @@
 //! How a relay is put together.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use flagpost_delivery::Policy;
@@ -21,24 +21,42 @@ const OWN_KIND: &str = "native";
 pub struct RelayBuilder {
     file: Option<PathBuf>,
     config: Option<Config>,
-    buffer: Option<(BufferType, Option<PathBuf>, Option<u64>)>,
-    own: Vec<ExporterConfig>,
-    flag_sets: Vec<FlagSet>,
-    keys: AuthorizedKeys,
-    listen: Option<Listen>,
+    additions: Additions,
+    listen: bool,
     clock: Option<Arc<dyn Clock>>,
     compiler: Option<Compiler>,
     seed: Option<u64>,
 }
 
-enum Listen {
-    Configured,
-    At(String, u16),
+/// What a builder was given beside a configuration: added to that of the start, and to each that takes its place.
+#[derive(Clone, Default)]
+pub(crate) struct Additions {
+    buffer: Option<(BufferType, Option<PathBuf>, Option<u64>)>,
+    own: Vec<ExporterConfig>,
+    flag_sets: Vec<FlagSet>,
+    keys: AuthorizedKeys,
+    address: Option<(String, u16)>,
+}
+
+impl Additions {
+    pub(crate) fn apply(&self, config: &mut Config) {
+        if let Some((kind, path, max_bytes)) = &self.buffer {
+            config.set_buffer(*kind, path.clone(), *max_bytes);
+        }
+        if let Some((host, port)) = &self.address {
+            (config.server.host, config.server.port) = (host.clone(), *port);
+            config.server.unix_socket = None;
+        }
+        config.exporters.extend(self.own.iter().cloned());
+        config.flag_sets.extend(self.flag_sets.iter().cloned());
+        config.authorized_keys.evaluation.extend(self.keys.evaluation.iter().cloned());
+        config.authorized_keys.admin.extend(self.keys.admin.iter().cloned());
+    }
 }
 
 impl std::fmt::Debug for RelayBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RelayBuilder").field("file", &self.file).field("own", &self.own).finish_non_exhaustive()
+        f.debug_struct("RelayBuilder").field("file", &self.file).field("own", &self.additions.own).finish_non_exhaustive()
     }
 }
 
@@ -78,14 +96,14 @@ impl RelayBuilder {
     /// Keeps at most `max_bytes` of events in memory: what is not delivered when the process ends is lost.
     #[must_use]
     pub fn memory(mut self, max_bytes: u64) -> Self {
-        self.buffer = Some((BufferType::Memory, None, Some(max_bytes)));
+        self.additions.buffer = Some((BufferType::Memory, None, Some(max_bytes)));
         self
     }
 
     /// Keeps events on disk below `path`: they survive the process.
     #[must_use]
     pub fn disk(mut self, path: impl Into<PathBuf>) -> Self {
-        self.buffer = Some((BufferType::Disk, Some(path.into()), None));
+        self.additions.buffer = Some((BufferType::Disk, Some(path.into()), None));
         self
     }
 
@@ -98,12 +116,13 @@ impl RelayBuilder {
     /// Adds an exporter of one's own.
     #[must_use]
     pub fn exporter_with(mut self, name: impl Into<String>, exporter: impl Exporter, options: ExporterOptions) -> Self {
-        self.own.push(ExporterConfig {
+        self.additions.own.push(ExporterConfig {
             identity: Identity { flag_set: options.flag_set, exporter: name.into() },
             kind: OWN_KIND.to_owned(),
             events: options.events,
             policy: options.policy,
             target: Target::Native(Arc::new(exporter)),
+            made_of: None,
         });
         self
     }
@@ -112,35 +131,36 @@ impl RelayBuilder {
     /// with any flag set no request comes in without a key. Without keys only [`Relay::collect_for`] reaches it.
     #[must_use]
     pub fn flag_set(mut self, name: impl Into<String>, api_keys: impl IntoIterator<Item = Secret>) -> Self {
-        self.flag_sets.push(FlagSet { name: name.into(), api_keys: api_keys.into_iter().collect() });
+        self.additions.flag_sets.push(FlagSet { name: name.into(), api_keys: api_keys.into_iter().collect() });
         self
     }
 
     /// Adds keys that open the collector (`authorizedKeys.evaluation`): with any of them, nobody comes in without one.
     #[must_use]
     pub fn evaluation_keys(mut self, keys: impl IntoIterator<Item = Secret>) -> Self {
-        self.keys.evaluation.extend(keys);
+        self.additions.keys.evaluation.extend(keys);
         self
     }
 
     /// Adds keys that open the admin routes, and the collector too (`authorizedKeys.admin`).
     #[must_use]
     pub fn admin_keys(mut self, keys: impl IntoIterator<Item = Secret>) -> Self {
-        self.keys.admin.extend(keys);
+        self.additions.keys.admin.extend(keys);
         self
     }
 
     /// Listens where the configuration says (`server`). Without this or [`listen_at`](Self::listen_at) there is no HTTP.
     #[must_use]
     pub fn listen(mut self) -> Self {
-        self.listen = Some(Listen::Configured);
+        self.listen = true;
         self
     }
 
     /// Listens at this host and port; port 0 lets the system choose ([`Relay::address`]).
     #[must_use]
     pub fn listen_at(mut self, host: impl Into<String>, port: u16) -> Self {
-        self.listen = Some(Listen::At(host.into(), port));
+        self.listen = true;
+        self.additions.address = Some((host.into(), port));
         self
     }
 
@@ -180,28 +200,17 @@ impl RelayBuilder {
             }
             (None, None) => config::defaults(&Sources::system()),
         };
-        let buffer = match self.buffer {
-            None if !from_file => Some((BufferType::Memory, None, None)),
-            buffer => buffer,
-        };
-        if let Some((kind, path, max_bytes)) = buffer {
-            config.set_buffer(kind, path.as_deref().map(Path::to_owned), max_bytes);
+        let mut additions = self.additions;
+        if additions.buffer.is_none() && !from_file {
+            additions.buffer = Some((BufferType::Memory, None, None));
         }
-        let listen = self.listen.is_some();
-        if let Some(Listen::At(host, port)) = self.listen {
-            config.server.host = host;
-            config.server.port = port;
-            config.server.unix_socket = None;
-        }
-        config.exporters.extend(self.own);
-        config.flag_sets.extend(self.flag_sets);
-        config.authorized_keys.evaluation.extend(self.keys.evaluation);
-        config.authorized_keys.admin.extend(self.keys.admin);
+        additions.apply(&mut config);
         let settings = Settings {
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
             compiler: self.compiler.unwrap_or(Compiler::InProcess),
             seed: self.seed.unwrap_or_else(rand::random),
-            listen,
+            listen: self.listen,
+            additions,
         };
         start(config, settings).await
     }

@@ -2,62 +2,53 @@
 
 use std::sync::Arc;
 
-use flagpost_delivery::Delivery;
-use flagpost_event::Clock;
 use flagpost_spool::{EventLog, LogStats};
 use tokio::runtime::Handle;
 use tokio_rustls::TlsAcceptor;
 
 use super::StartError;
+use super::live::Live;
 use crate::config::Config;
-use crate::http::{Door, Ending, Health, Info, Keys, Listen, MetricSources, Metrics, Plugins, Proxy, Room, Server, Side, Traffic, Visits};
-use crate::intake::Intakes;
+use crate::http::{Door, Ending, Health, Listen, MetricSources, Metrics, Proxy, Room, Server, Side, Traffic, Visits};
 use crate::tls::{Certificate, TlsError};
 
 /// What a door leads to.
 pub(super) struct Inside<'a> {
     pub(super) config: &'a Config,
-    pub(super) intakes: Arc<Intakes>,
-    pub(super) keys: Arc<Keys>,
-    pub(super) delivery: Arc<Delivery>,
-    pub(super) plugins: Plugins,
+    pub(super) live: &'a Live,
     pub(super) log: Arc<dyn EventLog>,
     pub(super) log_stats: Option<LogStats>,
     pub(super) ending: Ending,
-    pub(super) clock: &'a dyn Clock,
 }
 
 /// Opens them.
 pub(super) async fn open(inside: Inside<'_>, runtime: &Handle) -> Result<(Server, Option<Server>), StartError> {
-    let Inside { config, intakes, keys, delivery, plugins, log, log_stats, ending, clock } = inside;
+    let Inside { config, live, log, log_stats, ending } = inside;
     let server = &config.server;
     let certificate = server.tls.clone().map(Certificate::load).transpose()?;
     let acceptor = certificate.as_ref().map(acceptor).transpose()?;
     let proxy = config.upstream.clone().map(Proxy::new).transpose().map_err(StartError::Upstream)?.map(Arc::new);
-    let (plugins, traffic) = (Arc::new(plugins), Arc::new(Traffic::default()));
+    let traffic = Arc::new(Traffic::default());
     let room = Room::new(config.collector.max_in_flight);
     let metrics = Metrics::new(MetricSources {
         log,
         log_stats,
-        delivery: Some(delivery.clone()),
-        plugins: plugins.clone(),
-        intakes: intakes.clone(),
+        delivery: Some(live.delivery.clone()),
+        plugins: live.plugins.clone(),
+        intakes: live.intakes.clone(),
         traffic: traffic.clone(),
         certificate: certificate.clone(),
         proxy: proxy.clone(),
         room: room.clone(),
+        reloads: live.reloads.clone(),
     });
-    let configured = i64::try_from(clock.unix_seconds()).unwrap_or(i64::MAX);
     let door = Arc::new(Door {
-        keys,
-        intakes,
-        limits: Arc::new(config.collector.clone()),
+        keys: live.keys.clone(),
+        intakes: live.intakes.clone(),
+        limits: live.limits.clone(),
         room,
-        health: Health { delivery: Some(delivery), plugins },
-        info: Info {
-            configured: flagpost_event::Zone::utc().rfc3339(configured),
-            flag_sets: config.flag_sets.iter().map(|set| set.name.clone()).collect(),
-        },
+        health: Health { delivery: Some(live.delivery.clone()), plugins: live.plugins.clone(), reloads: live.reloads.clone() },
+        info: live.info.clone(),
         metrics: Arc::new(metrics),
         visits: Arc::new(Visits::new(traffic, !config.disable_version_header, rand::random())),
         proxy,

@@ -53,6 +53,14 @@ pub enum StartError {
         /// Why.
         reason: String,
     },
+    /// A plugin that would take the place of one that runs cannot run.
+    #[error("the plugin `{exporter}` of the new configuration cannot run, and the one before goes on: {reason}")]
+    PluginNotTaken {
+        /// The exporter.
+        exporter: String,
+        /// Why.
+        reason: String,
+    },
     /// Two exporters of one name read the same events.
     #[error("two exporters are called `{exporter}`; give each a name of its own")]
     Twice {
@@ -108,6 +116,17 @@ impl From<DeliveryError> for StartError {
     fn from(error: DeliveryError) -> Self {
         StartError::Delivery(Box::new(error))
     }
+}
+
+/// A configuration that was not put in effect. The one before goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The file is wrong; all of its problems.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// It cannot be put in effect.
+    #[error("the configuration cannot be put in effect")]
+    Refused(#[source] StartError),
 }
 
 /// An event that was not taken.

@@ -3,27 +3,32 @@
 mod builder;
 mod doors;
 mod error;
+mod exporters;
+mod live;
+mod restart;
 mod runtimes;
 mod start;
 mod store;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use flagpost_delivery::{Delivery, ShutdownReport, TaskStatus};
+use flagpost_delivery::{ShutdownReport, TaskStatus};
 use flagpost_event::Event;
 use flagpost_event::collect::{Collected, Lines};
 use flagpost_spool::{EventLog, Ledger, Lock};
 use tokio_util::sync::CancellationToken;
 
 pub use builder::{ExporterOptions, RelayBuilder};
-pub use error::{CollectError, StartError};
+pub use error::{CollectError, ReloadError, StartError};
 
-use crate::config::DEFAULT_FLAG_SET;
+use crate::config::{self, Config, DEFAULT_FLAG_SET, Sources};
 use crate::http::Server;
-use crate::intake::Intakes;
+use crate::reloads::Reloaded;
+use live::Live;
 
 /// How long the event log and the bookkeeping may take to close, each, however little time is left.
 const CLOSE_STORE: Duration = Duration::from_secs(5);
@@ -82,14 +87,12 @@ const CLOSE_STORE: Duration = Duration::from_secs(5);
 /// # }
 /// ```
 pub struct Relay {
-    intakes: Arc<Intakes>,
-    delivery: Arc<Delivery>,
+    live: Arc<Live>,
     log: Arc<dyn EventLog>,
     ledger: Ledger,
     server: Option<Server>,
     monitoring: Option<Server>,
     draining: CancellationToken,
-    shutdown_timeout: Duration,
     runtimes: runtimes::Runtimes,
     _lock: Option<Lock>,
 }
@@ -127,7 +130,7 @@ impl Relay {
         flag_set: &str,
         events: impl IntoIterator<Item = E>,
     ) -> Result<(), CollectError> {
-        let intake = self.intakes.get(flag_set).ok_or_else(|| CollectError::UnknownFlagSet { flag_set: flag_set.to_owned() })?;
+        let intake = self.live.intakes.get(flag_set).ok_or_else(|| CollectError::UnknownFlagSet { flag_set: flag_set.to_owned() })?;
         intake.admit().map_err(|refused| CollectError::Refused { reason: refused.message, retry_after: refused.retry_after })?;
         let mut collected = Collected::default();
         for event in events {
@@ -160,7 +163,46 @@ impl Relay {
 
     /// What each exporter is doing.
     pub fn exporters(&self) -> Vec<Arc<TaskStatus>> {
-        self.delivery.statuses()
+        self.live.delivery.statuses()
+    }
+
+    /// Puts another configuration in effect while events flow. Exporters that did not change are not touched; changed ones are replaced
+    /// between two attempts, and the batch that was under way goes on as planned; those that are gone end, and their events are kept for
+    /// `buffer.keepRemoved`. Keys, flag sets, bounds and limits hold from the next request on. What the [builder](Self::builder) was given
+    /// beside a configuration stays.
+    ///
+    /// Returns once it holds, and names the keys that hold only from the next start on. Waits for plugins that take the place of one that
+    /// runs: seconds while a large one compiles.
+    ///
+    /// # Errors
+    ///
+    /// It does not fit together, or a plugin in it does not run that would take the place of one that does: the one before goes on,
+    /// unchanged. When the bookkeeping does not take an exporter, that one is left as it was and everything else holds.
+    pub async fn reload(&self, config: Config) -> Result<Reloaded, ReloadError> {
+        self.live.reload(config).await.map_err(ReloadError::Refused)
+    }
+
+    /// Reads a file and [puts it in effect](Self::reload). A file that is wrong changes nothing; `/health/exporters` and the metrics say so.
+    ///
+    /// # Errors
+    ///
+    /// As [`reload`](Self::reload), or the file is wrong: all that is.
+    pub async fn reload_file(&self, file: &Path, sources: &Sources) -> Result<Reloaded, ReloadError> {
+        let loaded = config::load(file, sources).inspect_err(|error| self.live.reloads.refused(error.to_string()))?;
+        for warning in &loaded.warnings {
+            tracing::warn!("{}", warning.in_file(file));
+        }
+        self.reload(loaded.config).await
+    }
+
+    /// How long exporters may take to send what waits at the end.
+    pub(crate) fn shutdown_timeout(&self) -> Duration {
+        **self.live.shutdown_timeout.load()
+    }
+
+    /// How the configuration was last read.
+    pub fn configuration(&self) -> Reloaded {
+        self.live.reloads.now()
     }
 
     /// Ends it: no new requests, requests under way finish within half of `shutdownTimeout`, exporters send what waits within the rest. What
@@ -169,14 +211,15 @@ impl Relay {
         let started = Instant::now();
         self.draining.cancel();
         // A client that stalls must not take the exporters' time.
-        let for_requests = self.shutdown_timeout / 2;
+        let within = self.shutdown_timeout();
+        let for_requests = within / 2;
         for server in self.server.iter().chain(&self.monitoring) {
             if !server.finish(for_requests.saturating_sub(started.elapsed())).await {
                 tracing::warn!("requests under way did not finish in time");
             }
         }
-        let left = self.shutdown_timeout.saturating_sub(started.elapsed());
-        let report = self.delivery.shutdown(left).await;
+        let left = within.saturating_sub(started.elapsed());
+        let report = self.live.delivery.shutdown(left).await;
         // What was acknowledged is durable already: a disk that hangs is not waited for.
         if tokio::time::timeout(CLOSE_STORE, self.log.close()).await.is_err() {
             tracing::error!("the event log could not be closed in time: the next start will scan its newest segment");

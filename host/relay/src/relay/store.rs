@@ -23,8 +23,6 @@ pub(crate) struct Store {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) ledger: Ledger,
     pub(crate) stats: Option<LogStats>,
-    /// Above this many bytes the oldest events are given up.
-    pub(crate) budget: u64,
     /// Where compiled plugins are kept.
     pub(crate) cache: PathBuf,
     /// Held until the end: no second relay writes here.
@@ -45,6 +43,17 @@ pub(crate) async fn open(buffer: &Buffer, clock: &Arc<dyn Clock>) -> Result<Stor
     }
 }
 
+/// Above this many bytes the oldest events are given up.
+///
+/// The log in memory refuses at its bound; delivery gives up the oldest events before that, a few times a second. The room between the two
+/// takes what comes meanwhile.
+pub(crate) fn budget(buffer: &Buffer) -> u64 {
+    match buffer.kind {
+        BufferType::Memory => buffer.max_bytes / 4 * 3,
+        BufferType::Disk => buffer.max_bytes,
+    }
+}
+
 async fn memory(buffer: &Buffer, clock: &Arc<dyn Clock>) -> Result<Store, StartError> {
     // Nothing of the store outlives the process, so its id is the process's own.
     let id = format!("{:08x}", rand::random::<u32>());
@@ -53,10 +62,7 @@ async fn memory(buffer: &Buffer, clock: &Arc<dyn Clock>) -> Result<Store, StartE
     ledger.attach(&id, &[]).await?;
     // Without a directory of its own, a relay keeps compiled plugins with the user's temporary files; the cache refuses what others can write.
     let cache = std::env::temp_dir().join(format!("flagpost-cache-{}", rustix::process::geteuid().as_raw()));
-    // The log in memory refuses at its bound; delivery gives up the oldest events before that, a few times a second. The room between the
-    // two takes what comes meanwhile.
-    let budget = buffer.max_bytes / 4 * 3;
-    Ok(Store { id, log, ledger, stats: None, budget, cache, lock: None })
+    Ok(Store { id, log, ledger, stats: None, cache, lock: None })
 }
 
 fn disk(buffer: &Buffer, clock: &Arc<dyn Clock>) -> Result<Store, StartError> {
@@ -73,8 +79,7 @@ fn disk(buffer: &Buffer, clock: &Arc<dyn Clock>) -> Result<Store, StartError> {
     let (log, report) = DiskLog::open(options, Arc::new(RealDisk), clock.clone())?;
     say_log(dir, &report);
     let stats = Some(log.stats());
-    let budget = buffer.max_bytes;
-    Ok(Store { id: format!("{:08x}", log.store()), log: Arc::new(log), ledger, stats, budget, cache: dir.join(CACHE), lock: Some(lock) })
+    Ok(Store { id: format!("{:08x}", log.store()), log: Arc::new(log), ledger, stats, cache: dir.join(CACHE), lock: Some(lock) })
 }
 
 fn bounds(log: &dyn EventLog) -> Vec<(StreamName, Bounds)> {
