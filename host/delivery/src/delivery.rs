@@ -93,13 +93,14 @@ impl Delivery {
         // First what can fail. While a worker still runs, its record says where it is only once it has ended.
         let registry = self.shared.registry.lock().await;
         let mut record = self.register(&spec).await?;
-        let mut late = None;
+        let (mut late, mut other) = (None, false);
         let registry = match self.shared.task(&key).filter(Task::has_worker) {
             None => registry,
             Some(before) => {
                 drop(registry);
                 before.end(Mode::Finish, FINISH).await;
                 let leaving = before.exporter().filter(|exporter| !Arc::ptr_eq(exporter, &spec.exporter));
+                other = leaving.is_some();
                 if before.is_finished() {
                     self.shared.close_unused(leaving, CLOSE).await;
                 } else {
@@ -116,7 +117,7 @@ impl Delivery {
                 registry
             }
         };
-        let status = self.shared.run(spec, record);
+        let status = self.shared.run(spec, record, other);
         drop(registry);
         self.shared.close_unused(late, CLOSE).await;
         Ok(status)

@@ -243,8 +243,9 @@ impl Shared {
         tasks.into_iter().map(|task| task.status).chain(removed.values().cloned()).collect()
     }
 
-    /// Starts a worker where the record says. Whoever had the key before has ended.
-    pub(crate) fn run(&self, spec: TaskSpec, record: ConsumerRecord) -> Arc<TaskStatus> {
+    /// Starts a worker where the record says. Whoever had the key before has ended. `other`: that was another exporter, whose failures say
+    /// nothing of this one.
+    pub(crate) fn run(&self, spec: TaskSpec, record: ConsumerRecord, other: bool) -> Arc<TaskStatus> {
         let key = (spec.identity.clone(), spec.stream.clone());
         lock(&self.removed).remove(&key);
         let known = self.task(&key).filter(|task| task.status.kind() == spec.kind);
@@ -255,7 +256,10 @@ impl Shared {
         let id = record.id;
         let (orders, ordered) = watch::channel(Orders::default());
         let seed = self.options.seed ^ id.0.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let worker = Worker::new(self.context(), spec.clone(), record, Arc::clone(&status), ordered, seed);
+        let mut worker = Worker::new(self.context(), spec.clone(), record, Arc::clone(&status), ordered, seed);
+        if other {
+            worker.start_anew();
+        }
         let worker = self.options.runtime.spawn(worker.run());
         let abort = worker.abort_handle();
         let running = Running { spec, orders, worker: Arc::new(Mutex::new(Some(worker))), abort };
@@ -272,7 +276,7 @@ impl Shared {
             if dead && running.orders.borrow().mode == Mode::Run {
                 tracing::error!(exporter = %task.status.identity(), stream = %task.status.stream(), "a worker ended unexpectedly; it starts again");
                 if let Some(record) = self.ledger.record(task.id) {
-                    self.run(running.spec.clone(), record);
+                    self.run(running.spec.clone(), record, false);
                 }
             }
         }

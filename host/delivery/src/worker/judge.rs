@@ -36,7 +36,7 @@ impl Worker {
         }
         match outcome {
             Ok(()) => self.delivered(first, &piece),
-            Err(error @ (ExportError::Crashed { .. } | ExportError::Rejected { .. })) if self.is_replaced(flight) => {
+            Err(error @ (ExportError::Crashed { .. } | ExportError::Rejected { .. })) if self.is_replaced(flight.as_ref()) => {
                 self.unjudged(first, &error);
             }
             Err(error) => self.failed(first, &piece, error),
@@ -46,7 +46,7 @@ impl Worker {
     }
 
     /// Whether another implementation has taken over since the attempt began.
-    fn is_replaced(&self, flight: Option<Flight>) -> bool {
+    fn is_replaced(&self, flight: Option<&Flight>) -> bool {
         let now = self.readiness.as_ref().map(|readiness| readiness.borrow().clone());
         match (flight, now) {
             (Some(flight), Some(Readiness::Ready { generation })) => flight.generation != Some(generation),

@@ -152,6 +152,14 @@ impl Worker {
         }
     }
 
+    /// Another implementation gets what the one before failed with, as if nobody had tried.
+    pub(crate) fn start_anew(&mut self) {
+        let now = Instant::now();
+        self.lanes.iter_mut().filter(|lane| !lane.is_done()).for_each(|lane| lane.start_anew(now));
+        self.misconfigured = false;
+        self.last_reason = None;
+    }
+
     /// Delivers until told to stop.
     pub(crate) async fn run(mut self) {
         // What the restart itself found out: an event that killed the program may be condemned already.
@@ -243,10 +251,7 @@ impl Worker {
             None => self.refresh_state(),
             Some(Readiness::Ready { generation }) => {
                 if self.generation.is_some_and(|before| before != generation) {
-                    let now = Instant::now();
-                    self.lanes.iter_mut().filter(|lane| !lane.is_done()).for_each(|lane| lane.start_anew(now));
-                    self.misconfigured = false;
-                    self.last_reason = None;
+                    self.start_anew();
                 }
                 self.generation = Some(generation);
                 self.refresh_state();

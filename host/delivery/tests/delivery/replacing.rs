@@ -20,7 +20,9 @@ fn keys(names: &[&str]) -> Vec<(Identity, flagpost_event::StreamName)> {
 
 fn with_generations(script: impl Fn(&flagpost_event::EventBatch, usize) -> Does + Send + Sync + 'static) -> (Arc<Scripted>, watch::Sender<Readiness>) {
     let (sender, readiness) = watch::channel(Readiness::Ready { generation: 1 });
-    (Arc::new(Scripted { readiness: Some(readiness), ..Scripted::new(true, script) }), sender)
+    let mut exporter = Scripted::new(true, script);
+    exporter.readiness = Some(readiness);
+    (Arc::new(exporter), sender)
 }
 
 #[tokio::test(start_paused = true)]
@@ -113,7 +115,7 @@ async fn an_exporter_of_two_streams_is_closed_when_both_have_left_it() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_cannot_be_noted_leaves_the_one_before_running() {
-    let world = World::new();
+    let world = World::new().lazy();
     let (old, new) = (Arc::new(Scripted::good(true)), Arc::new(Scripted::good(true)));
     let delivery = world.deliver().await;
     let status = delivery.add(spec("a", &old, batches_of(10))).await.unwrap();

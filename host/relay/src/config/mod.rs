@@ -55,7 +55,6 @@ pub use sources::{Environment, Sources};
 pub use values::{LogFormat, LogLevel};
 
 pub(crate) use assemble::default_max_bytes;
-pub(crate) use model::Fingerprint;
 
 /// A configuration that holds, and what was noticed without being wrong.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use flagpost_plugin::PluginReport;
 use http::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 
-use super::metrics::{Plugin, Plugins};
+use super::metrics::Plugin;
 use super::route::ADMIN;
 use super::{Reply, not_found};
 
@@ -36,7 +36,7 @@ struct Grants<'a> {
 }
 
 /// `GET plugins`: the list. `POST plugins/NAME/reload`: 202 with `loads` as it is now; it rises when the file was tried.
-pub(super) fn answer<B>(plugins: &Plugins, request: &Request<B>) -> Response<Reply> {
+pub(super) fn answer<B>(plugins: &[Plugin], request: &Request<B>) -> Response<Reply> {
     let Some(rest) = request.uri().path().strip_prefix(ADMIN).and_then(|rest| rest.strip_prefix(PLUGINS)) else { return not_found() };
     match (request.method(), rest) {
         (&Method::GET | &Method::HEAD, "") => {
@@ -51,7 +51,7 @@ pub(super) fn answer<B>(plugins: &Plugins, request: &Request<B>) -> Response<Rep
     }
 }
 
-fn reload(plugins: &Plugins, name: &str) -> Response<Reply> {
+fn reload(plugins: &[Plugin], name: &str) -> Response<Reply> {
     let loads: Vec<_> = plugins
         .iter()
         .filter(|plugin| plugin.identity.exporter == name)

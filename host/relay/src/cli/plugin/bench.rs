@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use flagpost_event::{BatchId, EventBatch, StreamName};
 use flagpost_exporter::Exporter;
-use flagpost_plugin::{PluginSpec, WasmExporter};
+use flagpost_plugin::PluginSpec;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -35,7 +35,7 @@ const CALLS: usize = 15;
 
 /// What is measured with what.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(in crate::cli) struct Arguments {
     /// The component.
     file: PathBuf,
     /// What the plugin gets as its `config:`, as YAML or JSON. Every URL in it is led to the sink.

@@ -26,7 +26,7 @@ const KEY: &str = "FLAGPOST_ADMIN_KEY";
 
 /// Which relay.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(in crate::cli) struct Arguments {
     /// The relay's configuration: its port, and a key of `authorizedKeys.admin`.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
