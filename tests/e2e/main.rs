@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod author_commands;
+mod authors;
 mod batches;
 mod bookkeeping;
 mod clients;
