@@ -95,7 +95,7 @@ impl Files {
 
 pub(super) fn test(arguments: &Arguments) -> ExitCode {
     // What the plugin prints is shown as the relay would log it.
-    logging::init(LogLevel(tracing::Level::INFO), config::LogFormat::default());
+    logging::init(LogLevel(tracing::Level::INFO), config::LogFormat::Logfmt);
     match run(arguments) {
         Ok(code) => code,
         Err(error) => {
