@@ -115,5 +115,10 @@ fn producers(bytes: &[u8]) -> (Vec<String>, Vec<String>) {
             into.extend(field.values.into_iter().flatten().map(|value| format!("{} {}", value.name, value.version).trim().to_owned()));
         }
     }
+    if languages.is_empty() {
+        // Stripped components keep the names of tools only.
+        let of_rust = tools.iter().any(|tool: &String| tool.starts_with("wit-bindgen-rust "));
+        languages.extend(of_rust.then(|| "Rust".to_owned()));
+    }
     (languages.into_iter().collect(), tools.into_iter().collect())
 }

@@ -39,7 +39,8 @@ impl Guest for Plugin {
                 status => Err(ExportError::Rejected(format!("HTTP {status}: {}", reply.body))),
             },
             Err(http::SendError::Denied(why)) => Err(ExportError::Misconfigured(why)),
-            Err(why) => Err(later(why.to_string(), None)),
+            Err(http::SendError::Timeout) => Err(later("timeout".into(), None)),
+            Err(http::SendError::Connect(why) | http::SendError::Other(why)) => Err(later(why, None)),
         }
     }
 }

@@ -74,7 +74,8 @@ impl Request {
         match wire::send(&self.wire) {
             Ok(wire::Response { status, headers, body }) => Ok(Reply { status, headers, body }),
             Err(wire::SendError::Denied(why)) => Err(misconfigured(why)),
-            Err(why) => Err(retryable(why.to_string())),
+            Err(wire::SendError::Timeout) => Err(retryable("timeout")),
+            Err(wire::SendError::Connect(why) | wire::SendError::Other(why)) => Err(retryable(why)),
         }
     }
 }
