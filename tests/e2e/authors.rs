@@ -16,6 +16,18 @@ async fn from_nothing_to_delivered_events(language: &str, name_of_language: &str
     let tested = author.good(&["test", &name]);
     assert!(tested.contains("test/golden.txt: the same"), "{tested}");
     assert!(tested.contains(r#"allowedHosts: [ "POST https://in.acme.dev" ]"#), "{tested}");
+    // What the API says becomes the same outcome in every language.
+    for (reply, outcome) in [
+        ("{ status: 503 }", "  = retryable: HTTP 503\n"),
+        ("{ status: 401 }", "  = misconfigured: HTTP 401: is config.key right?\n"),
+        ("{ status: 400, body: bad value }", "  = rejected: HTTP 400: bad value\n"),
+        ("{ error: connect }", "  = retryable: "),
+    ] {
+        fs::write(setup.path("replies.yaml"), format!("- {reply}\n")).unwrap();
+        let config = format!("{name}/test/config.yaml");
+        let said = author.run(&["test", component.to_str().unwrap(), "--config", &config, "--replies", "replies.yaml"]).text;
+        assert!(said.contains(outcome), "{reply}: {said}");
+    }
     let inspected = author.good(&["inspect", "--json", component.to_str().unwrap()]);
     let inspected: Value = serde_json::from_str(&inspected).unwrap();
     assert_eq!(inspected["interface"], "flagpost:plugin/exporter@0.1.0");
