@@ -72,7 +72,9 @@ fn a_mistake_in_the_source_is_shown_in_the_compilers_words() {
 fn inspect_says_what_a_component_is_and_what_to_paste() {
     let (setup, author) = with_example();
     let text = author.good(&["inspect", "acme.wasm"]);
-    for words in ["flagpost:plugin/exporter@0.1.0", "world       plugin", "Rust", "flagpost:plugin/http@0.1.0", "path: acme.wasm", "allowedHosts: ["] {
+    for words in
+        ["flagpost:plugin/exporter@0.1.0", "world       plugin", "Rust", "flagpost:plugin/http@0.1.0", "path: acme.wasm", "allowedHosts: ["]
+    {
         assert!(text.contains(words), "`{words}`: {text}");
     }
     // What is pasted is a configuration.
@@ -175,7 +177,9 @@ fn bench_compares_with_the_built_in_webhook_in_one_run() {
     let (setup, author) = with_example();
     fs::write(setup.path("config.yaml"), CONFIG).unwrap();
     let text = author.good(&["bench", "acme.wasm", "--config", "config.yaml", "--batch", "100", "--millis", "5"]);
-    for words in ["first start, with compiling", "start out of the cache", "100 events per call, with POST", "the built-in webhook", "ratio", "MiB"] {
+    for words in
+        ["first start, with compiling", "start out of the cache", "100 events per call, with POST", "the built-in webhook", "ratio", "MiB"]
+    {
         assert!(text.contains(words), "`{words}`: {text}");
     }
     assert!(!text.contains("no request reached the sink"), "{text}");
@@ -201,7 +205,13 @@ async fn list_and_reload_speak_to_the_running_relay_with_an_admins_key() {
     relay.in_state("gone", "invalid").await;
     until("acme runs", async || (relay.exporter("acme").await["plugin"]["state"] == "ready").then_some(())).await;
     let text = author.good(&["list", "--config", "flagpost.yaml"]);
-    for words in ["acme  ready, generation 1", "interface   flagpost:plugin/exporter@0.1.0", &format!("may reach   POST {}", target.url("")), "gone  invalid", "there is no such file"] {
+    for words in [
+        "acme  ready, generation 1",
+        "interface   flagpost:plugin/exporter@0.1.0",
+        &format!("may reach   POST {}", target.url("")),
+        "gone  invalid",
+        "there is no such file",
+    ] {
         assert!(text.contains(words), "`{words}`: {text}");
     }
     let listed: Value = serde_json::from_str(&author.good(&["list", "--json", "--config", "flagpost.yaml"])).unwrap();

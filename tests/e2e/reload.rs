@@ -19,7 +19,9 @@ fn file(name: &str) -> String {
 
 fn hook(name: &str, target: &Target, more: &str) -> String {
     let url = target.url("/");
-    format!("  - {{ kind: webhook, name: {name}, endpointUrl: \"{url}\", flushInterval: 20, retry: {{ initial: 5ms, max: 50ms }}, {more} }}\n")
+    format!(
+        "  - {{ kind: webhook, name: {name}, endpointUrl: \"{url}\", flushInterval: 20, retry: {{ initial: 5ms, max: 50ms }}, {more} }}\n"
+    )
 }
 
 /// Sends events with a key; the status.
@@ -160,12 +162,17 @@ async fn keys_and_flag_sets_change_with_the_next_request() {
     relay.drained(&["a"]).await;
     // From keys that decide nothing to keys that decide whose events they are.
     let set = |name: &str, key: &str| {
-        format!("  - name: {name}\n    apiKeys: [ {key} ]\n    exporters: [ {{ kind: file, name: {name}, outputDir: {name}, flushInterval: 20 }} ]\n")
+        format!(
+            "  - name: {name}\n    apiKeys: [ {key} ]\n    exporters: [ {{ kind: file, name: {name}, outputDir: {name}, flushInterval: 20 }} ]\n"
+        )
     };
     setup.set_exporters("");
     setup.set_head(&format!("evaluation: none\nflagSets:\n{}{}", set("acme", "acme-1"), set("globex", "globex-1")));
     relay.reloaded(2, 0).await;
-    assert_eq!((send_with(&relay, "acme-1", 1..6).await, send_with(&relay, "globex-1", 6..11).await, send_with(&relay, "new", 1..2).await), (200, 200, 401));
+    assert_eq!(
+        (send_with(&relay, "acme-1", 1..6).await, send_with(&relay, "globex-1", 6..11).await, send_with(&relay, "new", 1..2).await),
+        (200, 200, 401)
+    );
     relay.drained(&["acme", "globex"]).await;
     assert_lines(&lines_in(&setup.path("acme")), &events(1..6));
     assert_lines(&lines_in(&setup.path("globex")), &events(6..11));
@@ -244,7 +251,8 @@ async fn a_changed_plugin_is_taken_over_once_it_runs_and_one_that_does_not_run_i
     relay.reloaded(1, 1).await;
     relay.post(&events(11..21)).await;
     relay.drained(&["plugin", "a"]).await;
-    let versions: Vec<String> = target.received().iter().map(|received| received.headers["x-version"].to_str().unwrap().to_owned()).collect();
+    let versions: Vec<String> =
+        target.received().iter().map(|received| received.headers["x-version"].to_str().unwrap().to_owned()).collect();
     assert!(versions.first().unwrap().ends_with("001") && versions.last().unwrap().ends_with("002"), "{versions:?}");
     relay.stop().await;
 }
@@ -277,12 +285,18 @@ async fn reading_the_configuration_again_and_again_under_load_loses_nothing_inve
         let before = relay.metrics().await.counts("out").delivered;
         let read = reads(&relay).await;
         if round % 2 == 0 {
-            let wrong = ["  - { kind: nothing }\n", "  - { kind: webhook }\n", "  - [\n", "  - { kind: file, outputDir: out, maxEventsInMemory: 7 }\n"];
+            let wrong = [
+                "  - { kind: nothing }\n",
+                "  - { kind: webhook }\n",
+                "  - [\n",
+                "  - { kind: file, outputDir: out, maxEventsInMemory: 7 }\n",
+            ];
             setup.set_exporters(&[always.clone(), wrong[round as usize / 2 % wrong.len()].to_owned()].concat());
         } else {
             // It moves, is served in another way, goes and comes back, beside others that come and go.
             let target = if round % 3 == 0 { &one } else { &other };
-            let moves = if round % 10 == 5 { String::new() } else { hook("moves", target, &format!("maxEventInMemory: {}", 10 + round % 40)) };
+            let moves =
+                if round % 10 == 5 { String::new() } else { hook("moves", target, &format!("maxEventInMemory: {}", 10 + round % 40)) };
             let beside = if round % 4 == 1 { file(&format!("beside-{}", round % 8)) } else { String::new() };
             setup.set_exporters(&[moves, always.clone(), beside].concat());
         }

@@ -3,7 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
-use flagpost_tests::{Answer, Flow, Guest, Program, Received, Setup, Target, assert_lines, events, guest, lines_in, until, versioned_plugin};
+use flagpost_tests::{
+    Answer, Flow, Guest, Program, Received, Setup, Target, assert_lines, events, guest, lines_in, until, versioned_plugin,
+};
 
 /// How often the plugin is replaced; `FLAGPOST_REPLACEMENTS` says otherwise.
 const REPLACEMENTS: u64 = 50;
@@ -65,7 +67,9 @@ async fn a_bad_file_in_place_of_a_running_plugin_is_named_and_the_older_one_goes
     setup.plugin("plugin.wasm", versioned_plugin(1));
     let relay = Program::start(&setup).await;
     relay.in_state("plugin", "running").await;
-    for (nth, (bytes, words)) in [(b"no component".to_vec(), "is not WebAssembly"), (guest(Guest::OtherWorld, true), "expected")].into_iter().enumerate() {
+    for (nth, (bytes, words)) in
+        [(b"no component".to_vec(), "is not WebAssembly"), (guest(Guest::OtherWorld, true), "expected")].into_iter().enumerate()
+    {
         setup.plugin("plugin.wasm", bytes);
         let task = until("the file is refused", async || {
             let task = relay.exporter("plugin").await;
@@ -112,7 +116,8 @@ async fn replacing_a_plugin_again_and_again_under_load_loses_nothing_invents_not
     let mut expected = vec![0];
     let (mut replaced, mut refused) = (0, 0);
     for round in 1..=rounds {
-        let kind = [Kind::Good, Kind::NoComponent, Kind::Good, Kind::TrapsOnEvents, Kind::HalfCopied, Kind::Good, Kind::OtherWorld][round as usize % 7];
+        let kind = [Kind::Good, Kind::NoComponent, Kind::Good, Kind::TrapsOnEvents, Kind::HalfCopied, Kind::Good, Kind::OtherWorld]
+            [round as usize % 7];
         let before = relay.metrics().await.counts("out").delivered;
         let whole = versioned_plugin(round);
         match kind {
@@ -138,7 +143,10 @@ async fn replacing_a_plugin_again_and_again_under_load_loses_nothing_invents_not
             }
             Kind::NoComponent | Kind::OtherWorld | Kind::HalfCopied => {
                 refused += 1;
-                until("it is refused", async || (relay.exporter("plugin").await["plugin"]["stats"]["filesRefused"] == refused).then_some(())).await;
+                until("it is refused", async || {
+                    (relay.exporter("plugin").await["plugin"]["stats"]["filesRefused"] == refused).then_some(())
+                })
+                .await;
                 if matches!(kind, Kind::HalfCopied) {
                     // The copy ends after all.
                     fs::write(&place, &whole).unwrap();
@@ -168,10 +176,8 @@ async fn replacing_a_plugin_again_and_again_under_load_loses_nothing_invents_not
 
 /// Waits until the plugin's version arrives at the target.
 async fn delivers(target: &Target, wanted: u64) {
-    until(&format!("version {wanted} delivers"), async || {
-        target.last().is_some_and(|received| version(&received) == wanted).then_some(())
-    })
-    .await;
+    until(&format!("version {wanted} delivers"), async || target.last().is_some_and(|received| version(&received) == wanted).then_some(()))
+        .await;
 }
 
 /// A section that means nothing: the same component with other bytes.

@@ -1,11 +1,12 @@
 //! An author's machine: the program's `plugin` commands, and toolchains that `scripts/guests.sh` installed out of their registries.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::Finished;
-use crate::program_path;
 use crate::servers::{installed, tools};
+use crate::{Finished, Setup, program_path};
 
 /// A language as `--lang` calls it, and what of its toolchain `scripts/guests.sh` installs: a directory of the project, and where that stands.
 const LANGUAGES: [(&str, Option<(&str, &str)>); 6] = [
@@ -37,7 +38,7 @@ impl Author {
     /// The same with more in the environment.
     pub fn run_with(&self, arguments: &[&str], env: &[(&str, &str)]) -> Finished {
         let mut command = Command::new(program_path());
-        command.current_dir(&self.directory).arg("plugin").args(arguments).env("XDG_CACHE_HOME", tools().with_file_name("guests-cache"));
+        command.current_dir(&self.directory).arg("plugin").args(arguments).env("XDG_CACHE_HOME", compiled());
         // Dependencies of Rust projects are compiled once for all of them.
         command.env("CARGO_TARGET_DIR", tools().with_file_name("guests")).envs(env.iter().copied());
         let output = command.output().unwrap();
@@ -50,6 +51,17 @@ impl Author {
         let finished = self.run(arguments);
         assert!(finished.status.success(), "flagpost plugin {}: {}\n{}", arguments.join(" "), finished.status, finished.text);
         finished.text
+    }
+
+    /// Gives a relay that was not started yet what the commands have compiled: minutes on a busy machine, for the larger languages.
+    pub fn warms(&self, setup: &Setup) {
+        let cache = setup.store().join("cache");
+        DirBuilder::new().recursive(true).mode(0o700).create(&cache).unwrap();
+        for entry in std::fs::read_dir(compiled().join("flagpost/plugins")).unwrap() {
+            let entry = entry.unwrap();
+            // What another test is just writing may be gone.
+            let _copied = std::fs::copy(entry.path(), cache.join(entry.file_name()));
+        }
     }
 
     /// Makes a project and builds it; gives the component. `None`: the language's toolchain is not there, and the test may be skipped.
@@ -72,6 +84,11 @@ impl Author {
         assert!(component.is_file(), "{text}");
         Some(component)
     }
+}
+
+/// What the commands compile is kept between runs of the tests.
+fn compiled() -> PathBuf {
+    tools().with_file_name("guests-cache")
 }
 
 /// The installed toolchain is the one that the project pins.

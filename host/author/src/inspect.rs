@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use wasmparser::{KnownCustom, Parser, Payload};
-use wit_parser::{Resolve, WorldId, WorldItem, WorldKey};
 use wit_component::DecodedWasm;
+use wit_parser::{Resolve, WorldId, WorldItem, WorldKey};
 
 /// Prefix of our interfaces' names.
 const PACKAGE: &str = "flagpost:plugin/";
@@ -68,10 +68,13 @@ pub fn inspect(path: &Path) -> Result<Component, InspectError> {
     if !bytes.starts_with(b"\0asm") {
         return Err(no_component("it does not begin as WebAssembly does".to_owned()));
     }
+    // The layer: 0 in a module, 1 in a component.
+    if bytes.get(6) != Some(&1) {
+        return Err(no_component("it is a core module".to_owned()));
+    }
     let (resolve, world) = match wit_component::decode(&bytes) {
         Ok(DecodedWasm::Component(resolve, world)) => (resolve, world),
         Ok(DecodedWasm::WitPackage(..)) => return Err(no_component("it is a package of WIT and has no code".to_owned())),
-        Err(why) if bytes.get(6) == Some(&0) => return Err(no_component(format!("it is a core module ({why:#})"))),
         Err(why) => return Err(no_component(format!("{why:#}"))),
     };
     let (exports, imports) = (names(&resolve, world, true), names(&resolve, world, false));

@@ -77,7 +77,8 @@ impl FromStr for Language {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let lower = text.to_ascii_lowercase();
-        let found = Language::ALL.into_iter().find(|language| language.short() == lower || language.to_string().to_ascii_lowercase() == lower);
+        let found =
+            Language::ALL.into_iter().find(|language| language.short() == lower || language.to_string().to_ascii_lowercase() == lower);
         found.ok_or_else(|| format!("expected one of {}", Language::ALL.map(Language::short).join(", ")))
     }
 }

@@ -55,7 +55,9 @@ const GO_SDK: Files = go_sdk!(
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
     /// A name that not all toolchains take.
-    #[error("`{name}` is no name for a plugin: expected lower case letters, digits and `-`, beginning with a letter, at most {MAX_NAME}: acme-events")]
+    #[error(
+        "`{name}` is no name for a plugin: expected lower case letters, digits and `-`, beginning with a letter, at most {MAX_NAME}: acme-events"
+    )]
     Name {
         /// It.
         name: String,

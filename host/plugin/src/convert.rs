@@ -83,8 +83,11 @@ fn partial_outcome(partial: wit::PartialFailure, events: usize, hidden: &Hidden)
     if partial.retry.is_empty() && partial.rejected.is_empty() {
         return Err("its partial result names no event: it is neither a success nor a failure".to_owned());
     }
-    let rejected =
-        partial.rejected.into_iter().map(|rejected| RejectedEvent { index: rejected.index, reason: reason(&rejected.reason, hidden) }).collect();
+    let rejected = partial
+        .rejected
+        .into_iter()
+        .map(|rejected| RejectedEvent { index: rejected.index, reason: reason(&rejected.reason, hidden) })
+        .collect();
     Ok(Err(ExportError::Partial { retry: partial.retry, rejected, after: after(partial.after_ms) }))
 }
 
@@ -140,10 +143,7 @@ mod tests {
         let forged = wit::ExportError::Misconfigured("a\n2026 INFO all is well\u{1b}[2J".into());
         let text = told(Err(forged), 1).unwrap().unwrap_err().to_string();
         assert!(!text.contains(['\n', '\u{1b}']), "{text:?}");
-        assert_eq!(
-            told(Err(wit::ExportError::Rejected(String::new())), 1).unwrap().unwrap_err().to_string(),
-            "the plugin gave no reason"
-        );
+        assert_eq!(told(Err(wit::ExportError::Rejected(String::new())), 1).unwrap().unwrap_err().to_string(), "the plugin gave no reason");
     }
 
     #[test]

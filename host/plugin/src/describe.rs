@@ -85,7 +85,11 @@ mod tests {
             (&[], &[Feature, Tracking], None),
             (&[Feature, Tracking], &[Feature, Tracking], None),
             (&[Feature], &[Feature], None),
-            (&[Feature], &[Tracking], Some("takes feature events only, and this exporter's `eventType` gives it tracking events; set eventType: feature")),
+            (
+                &[Feature],
+                &[Tracking],
+                Some("takes feature events only, and this exporter's `eventType` gives it tracking events; set eventType: feature"),
+            ),
             (&[Tracking], &[Feature, Tracking], Some("set eventType: tracking")),
             (&[Tracking], &[Feature], Some("gives it feature events")),
         ];

@@ -231,7 +231,8 @@ impl Life {
         match failure {
             None => generation.restarts.answered(),
             Some(why) if generation.restarts.crashed() => tracing::error!(
-                plugin = self.shared.spec.name, crashes = generation.restarts.in_a_row(),
+                plugin = self.shared.spec.name,
+                crashes = generation.restarts.in_a_row(),
                 "the plugin crashes again and again: its calls are slowed until one is answered; the last time it {why}"
             ),
             Some(_) => {}

@@ -139,7 +139,8 @@ impl PluginHost {
         let rules = spec.allowed_hosts.iter().filter_map(|text| text.parse().ok()).collect();
         let counters = Arc::new(Counters::default());
         let policy = Policy::new(rules, spec.allowed_networks.clone());
-        let outbound = Outbound::new(&spec.name, policy, Arc::clone(&self.options.resolver), self.options.responder.clone(), Arc::clone(&counters));
+        let outbound =
+            Outbound::new(&spec.name, policy, Arc::clone(&self.options.resolver), self.options.responder.clone(), Arc::clone(&counters));
         let config = if spec.config.is_null() { "{}".to_owned() } else { spec.config.to_string() };
         let (clock, memory_peak) = (Arc::clone(&self.options.clock), Peak::default());
         let hidden = spec.hidden.clone();

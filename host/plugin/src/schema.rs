@@ -47,7 +47,8 @@ pub(crate) fn check(schema: &str, config: &Value) -> Result<Vec<Remark>, String>
         .with_draft(Draft::Draft202012)
         .should_validate_formats(true)
         .with_pattern_options(PatternOptions::regex().size_limit(MAX_PATTERN));
-    let validator = options.build(&schema).map_err(|why| format!("its config-schema is wrong at `{}`: {}", why.instance_path(), why.masked()))?;
+    let validator =
+        options.build(&schema).map_err(|why| format!("its config-schema is wrong at `{}`: {}", why.instance_path(), why.masked()))?;
     let mut remarks = Vec::new();
     for error in validator.iter_errors(config).take(MOST_REMARKS) {
         let at = error.instance_path().to_string();
@@ -108,7 +109,9 @@ impl<'a> Cost<'a> {
                     let target = self.target(inner)?;
                     self.of(target, value, depth + 1)?
                 }
-                "$dynamicRef" | "$recursiveRef" => return Err(format!("its config-schema uses `{keyword}`, which is not served; use `$ref`")),
+                "$dynamicRef" | "$recursiveRef" => {
+                    return Err(format!("its config-schema uses `{keyword}`, which is not served; use `$ref`"));
+                }
                 keyword if IN_PLACE.contains(&keyword) => self.sum(&inside(inner), value, depth)?,
                 keyword if PASSIVE.contains(&keyword) => 0,
                 "properties" => self.properties(inner, value, depth)?,
@@ -137,16 +140,20 @@ impl<'a> Cost<'a> {
 
     fn properties(&mut self, schemas: &'a Value, value: &'a Value, depth: usize) -> Result<u64, String> {
         let (Some(schemas), Some(members)) = (schemas.as_object(), value.as_object()) else { return Ok(0) };
-        members.iter().filter_map(|(name, child)| Some((schemas.get(name)?, child))).try_fold(0u64, |sum, (schema, child)| {
-            Ok(sum.saturating_add(self.of(schema, child, depth + 1)?))
-        })
+        members
+            .iter()
+            .filter_map(|(name, child)| Some((schemas.get(name)?, child)))
+            .try_fold(0u64, |sum, (schema, child)| Ok(sum.saturating_add(self.of(schema, child, depth + 1)?)))
     }
 
     fn target(&self, reference: &Value) -> Result<&'a Value, String> {
         let text = reference.as_str().unwrap_or_default();
         let found = text.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
         found.ok_or_else(|| {
-            format!("its config-schema refers to `{}`; only places in the schema itself are served (`#/$defs/…`)", crate::text::cut(text, 100))
+            format!(
+                "its config-schema refers to `{}`; only places in the schema itself are served (`#/$defs/…`)",
+                crate::text::cut(text, 100)
+            )
         })
     }
 }
@@ -221,7 +228,12 @@ mod tests {
     #[test]
     fn a_schema_that_could_hurt_the_host_is_refused_before_it_is_used() {
         let doubling: Map<String, Value> = (0..100)
-            .map(|n| (format!("a{n}"), json!({ "allOf": [{ "$ref": format!("#/$defs/a{}", n + 1) }, { "$ref": format!("#/$defs/a{}", n + 1) }] })))
+            .map(|n| {
+                (
+                    format!("a{n}"),
+                    json!({ "allOf": [{ "$ref": format!("#/$defs/a{}", n + 1) }, { "$ref": format!("#/$defs/a{}", n + 1) }] }),
+                )
+            })
             .chain([("a100".to_owned(), json!({ "type": "object" }))])
             .collect();
         let long: Map<String, Value> = (0..5000)
@@ -236,7 +248,10 @@ mod tests {
             (json!({ "$ref": "https://evil.example/schema.json" }).to_string(), "refers to `https://evil.example/schema.json`"),
             (json!({ "$ref": "file:///etc/passwd" }).to_string(), "only places in the schema itself"),
             (json!({ "$ref": "#" }).to_string(), "refers to itself"),
-            (json!({ "allOf": [{ "$ref": "#/$defs/a" }], "$defs": { "a": { "anyOf": [{ "$ref": "#" }] } } }).to_string(), "refers to itself"),
+            (
+                json!({ "allOf": [{ "$ref": "#/$defs/a" }], "$defs": { "a": { "anyOf": [{ "$ref": "#" }] } } }).to_string(),
+                "refers to itself",
+            ),
             (json!({ "$dynamicRef": "#meta" }).to_string(), "`$dynamicRef`, which is not served"),
             (json!({ "$ref": "#/$defs/a0", "$defs": doubling }).to_string(), "too much work"),
             (json!({ "$ref": "#/$defs/a0", "$defs": long }).to_string(), "more than 200 levels"),

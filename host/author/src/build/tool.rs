@@ -63,7 +63,8 @@ pub(super) fn in_venv(job: &Job<'_>, name: &str) -> PathBuf {
 
 /// Makes the project's virtual environment out of its `requirements.txt`.
 pub(super) fn make_venv(job: &Job<'_>, language: Language) -> Result<(), BuildError> {
-    let python = Tool { what: "Python 3", language, install: "`apt-get install python3 python3-venv`, or https://www.python.org/downloads/" };
+    let python =
+        Tool { what: "Python 3", language, install: "`apt-get install python3 python3-venv`, or https://www.python.org/downloads/" };
     python.run(job, Command::new("python3").args(["-m", "venv", ".venv"]))?;
     python.run(job, Command::new(in_venv(job, "python")).args(["-m", "pip", "install", "--quiet", "-r", "requirements.txt"]))?;
     Ok(())

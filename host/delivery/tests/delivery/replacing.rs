@@ -18,7 +18,9 @@ fn keys(names: &[&str]) -> Vec<(Identity, flagpost_event::StreamName)> {
     names.iter().map(|name| (identity(name), stream())).collect()
 }
 
-fn with_generations(script: impl Fn(&flagpost_event::EventBatch, usize) -> Does + Send + Sync + 'static) -> (Arc<Scripted>, watch::Sender<Readiness>) {
+fn with_generations(
+    script: impl Fn(&flagpost_event::EventBatch, usize) -> Does + Send + Sync + 'static,
+) -> (Arc<Scripted>, watch::Sender<Readiness>) {
     let (sender, readiness) = watch::channel(Readiness::Ready { generation: 1 });
     let mut exporter = Scripted::new(true, script);
     exporter.readiness = Some(readiness);
@@ -29,7 +31,9 @@ fn with_generations(script: impl Fn(&flagpost_event::EventBatch, usize) -> Does 
 async fn an_attempt_of_the_implementation_before_says_nothing_about_the_events() {
     for failure in [ExportError::rejected("v1"), ExportError::Crashed { reason: "v1".to_owned() }] {
         let world = World::new();
-        let slow = |error: ExportError| move |_: &flagpost_event::EventBatch, call: usize| if call == 0 { Does::Slow(error.clone()) } else { Does::Delivers };
+        let slow = |error: ExportError| {
+            move |_: &flagpost_event::EventBatch, call: usize| if call == 0 { Does::Slow(error.clone()) } else { Does::Delivers }
+        };
         let (exporter, generations) = with_generations(slow(failure));
         let delivery = world.deliver().await;
         let status = delivery.add(spec("a", &exporter, batches_of(10))).await.unwrap();

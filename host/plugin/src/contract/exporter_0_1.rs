@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use flagpost_event::EventBatch;
 use flagpost_plugin_bindings::{Plugin, PluginPre};
-use wasmtime::{Engine, Store};
 use wasmtime::component::InstancePre;
+use wasmtime::{Engine, Store};
 
 use super::{Answer, Description, Guest, Linked, Remark};
 use crate::guest::GuestState;

@@ -14,8 +14,8 @@ mod managed_0_1;
 use async_trait::async_trait;
 use flagpost_event::{EventBatch, EventKind};
 use flagpost_plugin_bindings::exports::flagpost::plugin::exporter as wit;
-use wasmtime::{Engine, Store};
 use wasmtime::component::{Component, Linker};
+use wasmtime::{Engine, Store};
 
 use crate::guest::{GuestState, printable};
 use crate::payload::{Encoding, Payload};
@@ -75,14 +75,7 @@ pub(crate) struct Description {
 impl Default for Description {
     /// What is taken for granted of a plugin that says nothing.
     fn default() -> Self {
-        Description {
-            title: None,
-            config_schema: None,
-            kinds: Vec::new(),
-            encoding: Encoding::Typed,
-            max_events: None,
-            max_bytes: None,
-        }
+        Description { title: None, config_schema: None, kinds: Vec::new(), encoding: Encoding::Typed, max_events: None, max_bytes: None }
     }
 }
 

@@ -103,7 +103,11 @@ impl Instance {
         let (guest, shared) = (&self.guest, Arc::clone(&self.store.data().shared));
         let remarks = run(&mut self.store, None, async |store| guest.configure(store, &shared.config).await).await;
         let remarks = remarks.map_err(Ended::into_failure)?;
-        if remarks.is_empty() { Ok(()) } else { Err(CallFailure::Configuration { diagnostics: crate::describe::diagnostics(remarks, &shared) }) }
+        if remarks.is_empty() {
+            Ok(())
+        } else {
+            Err(CallFailure::Configuration { diagnostics: crate::describe::diagnostics(remarks, &shared) })
+        }
     }
 
     /// Asks `is-bulk`.
@@ -206,7 +210,14 @@ fn explain(state: &GuestState, why: wasmtime::Error) -> Ended {
         counters.hostcall_exceeded.one();
         return Ended::Limit(CallFailure::Hostcall { limit: MAX_HOSTCALL_BYTES });
     }
-    let tail: Vec<_> = state.shared.hidden.hide(&state.output.tail()).lines().map(|line| printable(line.as_bytes())).filter(|line| !line.is_empty()).collect();
+    let tail: Vec<_> = state
+        .shared
+        .hidden
+        .hide(&state.output.tail())
+        .lines()
+        .map(|line| printable(line.as_bytes()))
+        .filter(|line| !line.is_empty())
+        .collect();
     let tail = match tail.join(" | ") {
         tail if tail.is_empty() => tail,
         tail => format!("; it last printed: {tail}"),

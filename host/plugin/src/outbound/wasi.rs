@@ -83,10 +83,12 @@ impl Outbound {
             });
             let sent = timeout(budget(deadline), sent).await.map_err(|_| Error::ConnectionWriteTimeout)??.freeze();
             let answered = self.answer(&parts.method, &url, &parts.headers, sent).unwrap_or(Err(Unanswered::Connect));
-            return answered.map_err(|why| match why {
-                Unanswered::Timeout => Error::HttpResponseTimeout,
-                Unanswered::Connect => Error::ConnectionRefused,
-            }).map(|reply| reply.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync()));
+            return answered
+                .map_err(|why| match why {
+                    Unanswered::Timeout => Error::HttpResponseTimeout,
+                    Unanswered::Connect => Error::ConnectionRefused,
+                })
+                .map(|reply| reply.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync()));
         }
         let client = self.client().map_err(|why| Error::InternalError(Some(why)))?;
         let budget = budget(deadline);

@@ -188,7 +188,11 @@ impl Sources {
     fn configuration(&self, families: &mut Families<'_>) -> fmt::Result {
         let now = self.reloads.now();
         let good = if now.last_reload_successful { 1.0 } else { 0.0 };
-        families.gauges("flagpost_config_last_reload_successful", "0 while the configuration that is there is refused", [(vec![], good)])?;
+        families.gauges(
+            "flagpost_config_last_reload_successful",
+            "0 while the configuration that is there is refused",
+            [(vec![], good)],
+        )?;
         let help = "When a configuration was last taken, Unix seconds";
         families.gauges("flagpost_config_last_reload_success_timestamp_seconds", help, [(vec![], now.taken_at_unix_seconds as f64)])?;
         let of = |result: &str| vec![("result", result.to_owned())];
@@ -363,6 +367,8 @@ type PluginGauge = (&'static str, &'static str, fn(&PluginReport) -> f64);
 
 const PLUGIN_GAUGES: &[PluginGauge] = &[
     ("flagpost_plugin_generation", "Counts the files that ran, from 1; 0 before the first", |report| report.generation.unwrap_or(0) as f64),
-    ("flagpost_plugin_file_refused", "1 while another file is there than the one that runs", |report| f64::from(u8::from(report.refused.is_some()))),
+    ("flagpost_plugin_file_refused", "1 while another file is there than the one that runs", |report| {
+        f64::from(u8::from(report.refused.is_some()))
+    }),
     ("flagpost_plugin_crashes_in_a_row", "Calls in a row that ended without an answer", |report| f64::from(report.crashes_in_a_row)),
 ];

@@ -68,10 +68,13 @@ fn yaml(component: &Component) -> String {
         lines.push("    config: {}    # what it asks for".to_owned());
     }
     if component.imports_any(&["flagpost:plugin/http", "wasi:http/outgoing-handler"]) {
-        lines.push("    allowedHosts: [ \"POST https://HOST\" ]    # where it sends; `flagpost plugin test` says where it tries to".to_owned());
+        lines.push(
+            "    allowedHosts: [ \"POST https://HOST\" ]    # where it sends; `flagpost plugin test` says where it tries to".to_owned(),
+        );
     }
     if component.imports_any(&["flagpost:plugin/secrets"]) {
-        lines.push("    # secrets: { NAME: { env: NAME, hosts: [ \"https://HOST\" ], as: header } }    # if it asks for secrets".to_owned());
+        lines
+            .push("    # secrets: { NAME: { env: NAME, hosts: [ \"https://HOST\" ], as: header } }    # if it asks for secrets".to_owned());
     }
     if component.imports_any(&["flagpost:plugin/key-value"]) {
         lines.push("    # state: grants it keys that outlive it, if it uses `key-value`".to_owned());

@@ -101,17 +101,14 @@ fn tell(plugin: &Value) {
     let text = |key: &str| plugin[key].as_str().unwrap_or("-").to_owned();
     let generation = plugin["generation"].as_u64().map_or("-".to_owned(), |generation| generation.to_string());
     let loading = plugin["loading"].as_str().map_or_else(String::new, |step| format!(", {step} a file"));
-    let slowed = if plugin["slowed"] == true { format!(", slowed after {} crashes in a row", plugin["crashesInARow"]) } else { String::new() };
+    let slowed =
+        if plugin["slowed"] == true { format!(", slowed after {} crashes in a row", plugin["crashesInARow"]) } else { String::new() };
     say(format_args!("{}  {}{loading}{slowed}, generation {generation}", text("name"), text("state")));
     say(format_args!("  file        {}  sha256 {}", text("path"), text("digest")));
     say(format_args!("  interface   {}", text("interface")));
     let granted: Vec<_> = plugin["grants"]["allowedHosts"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     say(format_args!("  may reach   {}", if granted.is_empty() { "nothing".to_owned() } else { granted.join(", ") }));
-    for (title, value) in [
-        ("reason", &plugin["reason"]),
-        ("refused", &plugin["refused"]["reason"]),
-        ("last error", &plugin["lastError"]),
-    ] {
+    for (title, value) in [("reason", &plugin["reason"]), ("refused", &plugin["refused"]["reason"]), ("last error", &plugin["lastError"])] {
         if let Some(value) = value.as_str() {
             say(format_args!("  {title:<11} {value}"));
         }
@@ -156,7 +153,8 @@ impl Relay {
         let (status, body) = answered.and_then(|answered| answered).with_context(|| format!("{url}: is the relay running there?"))?;
         let value: Value = serde_json::from_slice(&body).unwrap_or_else(|_| String::from_utf8_lossy(&body).into_owned().into());
         if !status.is_success() {
-            let hint = if status == 401 { format!("; the key is taken from {KEY}, else from `authorizedKeys.admin`") } else { String::new() };
+            let hint =
+                if status == 401 { format!("; the key is taken from {KEY}, else from `authorizedKeys.admin`") } else { String::new() };
             bail!("{url}: {status}: {}{hint}", value["errorDetails"].as_str().or(value["message"].as_str()).unwrap_or(&value.to_string()));
         }
         Ok(value)

@@ -83,7 +83,8 @@ impl Files {
             if !files.component.is_file() {
                 bail!("{}: is not there; `flagpost plugin build` makes it", files.component.display());
             }
-            let below = |name: &str| Some(target.join("test").join(name)).filter(|path| path.is_file() || name == "golden.txt" && arguments.update);
+            let below =
+                |name: &str| Some(target.join("test").join(name)).filter(|path| path.is_file() || name == "golden.txt" && arguments.update);
             files.events = files.events.or_else(|| below("events.jsonl"));
             files.config = files.config.or_else(|| below("config.yaml"));
             files.replies = files.replies.or_else(|| below("replies.yaml"));
@@ -198,7 +199,8 @@ impl<'a> Run<'a> {
     fn call(&mut self, batch: &EventBatch) -> Next {
         let outcome = self.session.runtime.block_on(self.exporter.export(batch));
         self.transcript.call(batch, &self.script.exchanged(), &outcome);
-        self.good &= !matches!(outcome, Err(ExportError::Rejected { .. } | ExportError::Misconfigured { .. } | ExportError::NameTaken { .. }));
+        self.good &=
+            !matches!(outcome, Err(ExportError::Rejected { .. } | ExportError::Misconfigured { .. } | ExportError::NameTaken { .. }));
         match outcome {
             Ok(()) | Err(ExportError::Rejected { .. }) => Next::On,
             Err(ExportError::Misconfigured { .. } | ExportError::NameTaken { .. }) => {

@@ -173,7 +173,8 @@ mod tests {
 
     #[test]
     fn a_request_takes_the_first_unused_reply_that_fits_it() {
-        let script = script("- { match: GET, status: 204 }\n- { match: 'POST https://a.dev/x', status: 429 }\n- { error: timeout }\n").unwrap();
+        let script =
+            script("- { match: GET, status: 204 }\n- { match: 'POST https://a.dev/x', status: 429 }\n- { error: timeout }\n").unwrap();
         assert_eq!(ask(&script, "POST", "https://a.dev/xyz"), Ok(429));
         assert_eq!(ask(&script, "POST", "https://a.dev/xyz"), Err(Unanswered::Timeout));
         assert_eq!(ask(&script, "POST", "https://b.dev/"), Ok(200), "when none is left");

@@ -138,7 +138,8 @@ fn quoted(text: &str) -> String {
 }
 
 fn said(outcome: &Result<(), ExportError>) -> String {
-    let again = |after: &Option<std::time::Duration>| after.map_or_else(String::new, |after| format!(" (not before {} ms)", after.as_millis()));
+    let again =
+        |after: &Option<std::time::Duration>| after.map_or_else(String::new, |after| format!(" (not before {} ms)", after.as_millis()));
     match outcome {
         Ok(()) => "ok".to_owned(),
         Err(ExportError::Retryable { reason, after }) => format!("retryable: {reason}{}", again(after)),
@@ -171,7 +172,8 @@ mod tests {
         let command = curl(&request).replacen("curl", "printf '%s\\n--\\n'", 1);
         let output = std::process::Command::new("bash").arg("-c").arg(command).output().unwrap();
         let words: Vec<String> = String::from_utf8(output.stdout).unwrap().split("\n--\n").map(str::to_owned).collect();
-        let expected = ["-sS", "-i", "-X", "POST", "https://in.acme.dev/v1?a=b&c=d", "-H", "authorization: Bearer a'b", "--data-raw", body, ""];
+        let expected =
+            ["-sS", "-i", "-X", "POST", "https://in.acme.dev/v1?a=b&c=d", "-H", "authorization: Bearer a'b", "--data-raw", body, ""];
         assert_eq!(words, expected);
     }
 
