@@ -36,9 +36,9 @@ class Exporter(exports.Exporter):
         try:
             reply = http.send(http.Request("POST", url, headers, http.Body_Text(body), None))
         except Err as error:
-            if isinstance(error.value, http.SendError_Denied):
-                raise misconfigured(error.value.value)
-            raise later(repr(error.value))
+            # Every case but the timeout is a text.
+            why = getattr(error.value, "value", "timeout")
+            raise misconfigured(why) if isinstance(error.value, http.SendError_Denied) else later(why)
         match reply.status:
             case status if status < 300:
                 return
