@@ -22,7 +22,7 @@ impl Tool {
 
     /// Runs the command in the project's directory. Its output is shown only if it fails.
     pub(super) fn run(&self, job: &Job<'_>, command: &mut Command) -> Result<Output, BuildError> {
-        command.current_dir(command.get_current_dir().unwrap_or(job.directory).to_owned());
+        command.current_dir(job.directory);
         let shown = shown(command, job.directory);
         (job.say)(&shown);
         let output = command.output().map_err(|source| match source.kind() {

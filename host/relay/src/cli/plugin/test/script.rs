@@ -64,7 +64,7 @@ impl Script {
         for (index, item) in items.iter().enumerate() {
             let reply: Reply = decode(item, &format!("[{index}]"), &mut problems);
             if let Err(why) = reply.made() {
-                problems.error(&format!("[{index}]"), &item.place, why, "correct the reply");
+                problems.error(format!("[{index}]"), &item.place, why, "correct the reply");
             }
             replies.push(reply);
         }

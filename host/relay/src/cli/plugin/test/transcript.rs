@@ -2,8 +2,6 @@
 //!
 //! Headers are sorted and JSON is written in one way, so that a plugin in another language that sends the same has the same transcript.
 
-use std::fmt::Write as _;
-
 use flagpost_event::EventBatch;
 use flagpost_exporter::ExportError;
 use http::{HeaderMap, Request, Response};
@@ -120,9 +118,7 @@ fn sorted(value: Value) -> Value {
 fn curl(request: &Request<bytes::Bytes>) -> String {
     let mut text = format!("curl -sS -i -X {} {}", request.method(), quoted(&request.uri().to_string()));
     for (name, value) in request.headers() {
-        let header = format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()));
-        // A String takes everything.
-        let _ = write!(text, " -H {}", quoted(&header));
+        text.push_str(&format!(" -H {}", quoted(&format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))));
     }
     match std::str::from_utf8(request.body()) {
         Ok("") => {}
