@@ -1,6 +1,7 @@
 //! Each of the `flagpost plugin` commands, as an author or an operator uses it.
 
 use std::fs;
+use std::path::Path;
 
 use flagpost_tests::{Author, Guest, Program, Setup, Target, example_plugin, flagpost, guest, until};
 use serde_json::Value;
@@ -148,6 +149,32 @@ fn test_prints_requests_and_commands_and_compares_with_what_was_looked_at() {
 }
 
 #[test]
+fn a_plugin_on_the_full_contract_sends_the_same_and_has_its_configuration_checked() {
+    let setup = Setup::new();
+    let author = Author::at(setup.directory());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let (example, files) = (root.join("examples/exporters/rust-managed"), root.join("examples/exporters/project/test"));
+    author.good(&["build", example.to_str().unwrap(), "--output", "managed.wasm"]);
+    let file = |name: &str| files.join(name).display().to_string();
+    let (config, replies, golden) = (file("config.yaml"), file("replies.yaml"), file("golden.txt"));
+    let text = author.good(&["test", "managed.wasm", "--config", &config, "--replies", &replies, "--golden", &golden]);
+    assert!(text.contains("golden.txt: the same"), "{text}");
+
+    let wasm = "  - kind: wasm\n    name: acme\n    path: ./managed.wasm\n    config:\n      endpoint: in.acme.dev\n";
+    let setup = setup.with_exporters(wasm);
+    let finished = author.run(&["validate", "--config", "flagpost.yaml"]);
+    assert!(!finished.status.success());
+    assert!(finished.text.contains("config.endpoint: expected an address that begins with https://"), "{}", finished.text);
+    let setup = setup.with_exporters(&wasm.replace("endpoint: in.acme.dev", "endpoint: 5\n      kee: k"));
+    let finished = author.run(&["validate", "--config", "flagpost.yaml"]);
+    for words in ["config.kee: the plugin knows no such key", "config.endpoint"] {
+        assert!(finished.text.contains(words), "`{words}`: {}", finished.text);
+    }
+    assert!(finished.text.contains("line "), "the places are named: {}", finished.text);
+    drop(setup);
+}
+
+#[test]
 fn test_says_what_is_wrong_with_its_files() {
     let (setup, author) = with_example();
     fs::write(setup.path("events.jsonl"), "{\"kind\":\"feature\"}\n{\"kind\":\n").unwrap();
@@ -215,7 +242,7 @@ async fn list_and_reload_speak_to_the_running_relay_with_an_admins_key() {
         assert!(text.contains(words), "`{words}`: {text}");
     }
     let listed: Value = serde_json::from_str(&author.good(&["list", "--json", "--config", "flagpost.yaml"])).unwrap();
-    assert_eq!(listed["plugins"][0]["grants"]["instances"], 1);
+    assert_eq!(listed["plugins"][0]["limits"]["instances"], 1);
 
     let text = author.good(&["reload", "acme", "--config", "flagpost.yaml"]);
     assert!(text.contains("acme  ready"), "{text}");

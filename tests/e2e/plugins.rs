@@ -184,3 +184,67 @@ async fn a_host_that_is_not_allowed_is_refused_with_the_lines_to_paste_and_nothi
     assert_eq!(relay.metrics().await.counts("plugin").waiting, 500);
     relay.stop().await;
 }
+
+/// The managed guest that is kept with its interface: takes everything, as JSON lines; `schema` is that of its configuration.
+fn managed(schema: &str) -> Vec<u8> {
+    let text = include_str!("../../host/plugin/tests/guests/managed-exporter-0.1.0.wat");
+    let (head, module) = text.split_once("(core module").expect("the guest has a module");
+    let data = format!(r#"(data (i32.const 0) "{}") (data (i32.const 600) "acme")"#, schema.replace('"', "\\\""));
+    let words = [600, 4, 0, 0, 0, schema.len(), 0, 0, 2, 0, 0];
+    let describe: String =
+        words.iter().enumerate().map(|(at, word)| format!("(i32.store (i32.const {}) (i32.const {word}))", 1024 + 4 * at)).collect();
+    let module = module.replace("DATA", &data).replace("DESCRIBE", &describe).replace("CONFIGURE", "").replace("CLOSE", "");
+    let module = module.replace("EXPORT", "(i32.store8 (i32.const 1024) (i32.const 0))");
+    wat::parse_str(format!("{head}(core module{module}")).expect("the tests' own text is well formed")
+}
+
+#[tokio::test]
+async fn a_configuration_that_the_plugins_schema_refuses_is_told_with_its_line_and_the_events_wait() {
+    let setup = with_plugin("config: { endpont: s3cret-value }");
+    setup.plugin("plugin.wasm", managed(r#"{"properties":{"endpoint":{}},"additionalProperties":false}"#));
+    let relay = Program::start(&setup).await;
+    let task = relay.in_state("plugin", "invalid").await;
+    let reason = task["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("refuses its configuration: line ") && reason.contains(": config.endpont: the plugin knows no such key"),
+        "{reason}"
+    );
+    assert_eq!(task["plugin"]["diagnostics"][0]["path"], "config.endpont", "{task}");
+    assert!(!relay.log().contains("s3cret-value") && !task.to_string().contains("s3cret-value"));
+    the_other_delivers(&setup, &relay).await;
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn a_plugin_of_the_full_contract_delivers() {
+    let setup = with_plugin("config: { endpoint: x }");
+    setup.plugin("plugin.wasm", managed(r#"{"properties":{"endpoint":{"type":"string"}},"additionalProperties":false}"#));
+    let relay = Program::start(&setup).await;
+    relay.post(&events(1..501)).await;
+    let counts = relay.drained(&["plugin", "out"]).await.counts("plugin");
+    assert_eq!((counts.delivered, counts.waiting, counts.dead), (500, 0, 0));
+    let task = relay.exporter("plugin").await;
+    assert_eq!((task["plugin"]["title"].as_str(), task["plugin"]["encoding"].as_str()), (Some("acme"), Some("json-lines")), "{task}");
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn credentials_that_the_relay_holds_reach_the_destination_and_no_log() {
+    let target = Target::good().await;
+    let keys = format!(
+        "config: {{ endpoint: \"{0}\" }}, allowedHosts: [ \"POST {1}\" ], allowedNetworks: [ 127.0.0.0/8 ], secrets: {{ LOGIN: {{ file: login, hosts: [ \"{1}\" ], as: basic }} }}",
+        target.url("/in"),
+        target.url("")
+    );
+    let setup = with_plugin(&keys);
+    std::fs::write(setup.path("login"), "anna:hunter22\n").unwrap();
+    setup.plugin("plugin.wasm", std::fs::read(example_plugin()).unwrap());
+    let relay = Program::start(&setup).await;
+    relay.post(&events(1..11)).await;
+    assert_eq!(relay.drained(&["plugin"]).await.counts("plugin").delivered, 10);
+    assert_eq!(target.received()[0].headers["authorization"], "Basic YW5uYTpodW50ZXIyMg==");
+    let task = relay.exporter("plugin").await;
+    assert_eq!(task["plugin"]["grants"]["secrets"]["LOGIN"], "basic", "{task}");
+    assert!(!relay.log().contains("hunter22") && !task.to_string().contains("hunter22"));
+    relay.stop().await;
+}

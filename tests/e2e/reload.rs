@@ -219,10 +219,20 @@ async fn keys_that_need_a_restart_are_named_and_the_others_hold() {
 async fn a_limit_and_the_level_of_the_log_hold_at_once() {
     let mut setup = Setup::new().with_exporters(&file("a"));
     let relay = Program::start(&setup).await;
-    setup.set_head("evaluation: none\nlogLevel: debug\ncollector: { maxBody: 1KiB }\n");
+    let reads = |relay: &Program| relay.log().matches("the configuration is read again").count();
+    setup.set_head("evaluation: none\nlogLevel: error\ncollector: { maxBody: 1KiB }\n");
     relay.reloaded(1, 0).await;
     assert_eq!(relay.try_post(&client(), &events(1..100)).await, Some(413));
-    until("the log says more", async || relay.log().contains("\"level\":\"DEBUG\"").then_some(())).await;
+    let before = reads(&relay);
+    relay.signal(Signal::HUP);
+    relay.reloaded(2, 0).await;
+    setup.set_head("evaluation: none\nlogLevel: info\n");
+    relay.reloaded(3, 0).await;
+    assert_eq!(relay.try_post(&client(), &events(1..100)).await, Some(200));
+    relay.signal(Signal::HUP);
+    relay.reloaded(4, 0).await;
+    until("the last one is logged", async || (reads(&relay) > before).then_some(())).await;
+    assert_eq!(reads(&relay), before + 1, "the others came while only errors were logged");
     relay.stop().await;
 }
 

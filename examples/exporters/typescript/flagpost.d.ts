@@ -90,3 +90,24 @@ declare module 'flagpost:plugin/http@0.1.0' {
   /** Throws `SendFailed`. */
   export function send(request: HttpRequest): HttpResponse;
 }
+
+declare module 'flagpost:plugin/secrets@0.1.0' {
+  /** A placeholder for a header's value (`as: header`), or the secret itself (`as: reveal`). */
+  export function get(name: string): string | null | undefined;
+}
+
+declare module 'flagpost:plugin/metrics@0.1.0' {
+  /** Names are `[a-z][a-z0-9_]*`; what goes beyond the relay's bounds is dropped and counted. */
+  export function counterAdd(name: string, value: number, labels: [string, string][]): void;
+  export function gaugeSet(name: string, value: number, labels: [string, string][]): void;
+  export function gaugeAdd(name: string, value: number, labels: [string, string][]): void;
+}
+
+declare module 'flagpost:plugin/key-value@0.1.0' {
+  /** Throws `{ payload: { tag: 'denied' | 'quota' | 'other', val } }`. A cursor, a token, a cache; never events. */
+  export function get(key: string): Uint8Array | null | undefined;
+  export function set(key: string, value: Uint8Array): void;
+  export function listKeys(prefix: string): string[];
+  function remove(key: string): void;
+  export { remove as delete };
+}

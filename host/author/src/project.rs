@@ -49,6 +49,9 @@ const GO_SDK: Files = go_sdk!(
     "internal/wit/imports/flagpost_plugin_exporter/wit_bindings.go" "internal/wit/imports/flagpost_plugin_exporter/empty.s"
     "internal/wit/imports/flagpost_plugin_http/wit_bindings.go" "internal/wit/imports/flagpost_plugin_http/empty.s"
     "internal/wit/imports/flagpost_plugin_log/wit_bindings.go" "internal/wit/imports/flagpost_plugin_log/empty.s"
+    "internal/wit/imports/flagpost_plugin_key_value/wit_bindings.go" "internal/wit/imports/flagpost_plugin_key_value/empty.s"
+    "internal/wit/imports/flagpost_plugin_metrics/wit_bindings.go" "internal/wit/imports/flagpost_plugin_metrics/empty.s"
+    "internal/wit/imports/flagpost_plugin_secrets/wit_bindings.go" "internal/wit/imports/flagpost_plugin_secrets/empty.s"
 );
 
 /// A project was not made.

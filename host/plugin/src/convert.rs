@@ -6,6 +6,7 @@ use flagpost_plugin_bindings::exports::flagpost::plugin::exporter as wit;
 
 use crate::guest::MAX_REASON;
 use crate::redact::Hidden;
+use crate::stats::Counter;
 use crate::text::cut;
 
 /// Longest wish of a guest to be called later; a larger one is cut to this.
@@ -59,23 +60,26 @@ fn record(event: Event<'_>) -> wit::Event {
 }
 
 /// What the guest said, believed only as far as it makes sense. `Err`: it broke the contract, and nothing is known about the batch.
-pub(crate) fn outcome(answer: Result<(), wit::ExportError>, events: usize, hidden: &Hidden) -> Result<Result<(), ExportError>, String> {
+pub(crate) fn outcome(answer: Result<(), wit::ExportError>, events: usize, ear: &Ear<'_>) -> Result<Result<(), ExportError>, String> {
     Ok(match answer {
         Ok(()) => Ok(()),
         Err(wit::ExportError::Retryable(later)) => {
-            Err(ExportError::Retryable { reason: reason(&later.reason, hidden), after: after(later.after_ms) })
+            Err(ExportError::Retryable { reason: reason(&later.reason, ear), after: after(later.after_ms) })
         }
-        Err(wit::ExportError::Rejected(why)) => Err(ExportError::Rejected { reason: reason(&why, hidden) }),
-        Err(wit::ExportError::Misconfigured(why)) => Err(ExportError::Misconfigured { reason: reason(&why, hidden) }),
-        Err(wit::ExportError::Partial(partial)) => partial_outcome(partial, events, hidden)?,
+        Err(wit::ExportError::Rejected(why)) => Err(ExportError::Rejected { reason: reason(&why, ear) }),
+        Err(wit::ExportError::Misconfigured(why)) => Err(ExportError::Misconfigured { reason: reason(&why, ear) }),
+        Err(wit::ExportError::Partial(partial)) => partial_outcome(partial, events, ear)?,
     })
 }
 
-fn partial_outcome(partial: wit::PartialFailure, events: usize, hidden: &Hidden) -> Result<Result<(), ExportError>, String> {
+fn partial_outcome(partial: wit::PartialFailure, events: usize, ear: &Ear<'_>) -> Result<Result<(), ExportError>, String> {
     let mut named = vec![false; events];
     for index in partial.retry.iter().copied().chain(partial.rejected.iter().map(|rejected| rejected.index)) {
         match usize::try_from(index).ok().and_then(|index| named.get_mut(index)) {
-            Some(true) => return Err(format!("its partial result names event {index} twice")),
+            Some(true) => {
+                ear.duplicates.one();
+                return Err(format!("its partial result names event {index} twice"));
+            }
             Some(named) => *named = true,
             None => return Err(format!("its partial result names event {index} of a call with {events} events")),
         }
@@ -86,7 +90,7 @@ fn partial_outcome(partial: wit::PartialFailure, events: usize, hidden: &Hidden)
     let rejected = partial
         .rejected
         .into_iter()
-        .map(|rejected| RejectedEvent { index: rejected.index, reason: reason(&rejected.reason, hidden) })
+        .map(|rejected| RejectedEvent { index: rejected.index, reason: reason(&rejected.reason, ear) })
         .collect();
     Ok(Err(ExportError::Partial { retry: partial.retry, rejected, after: after(partial.after_ms) }))
 }
@@ -95,8 +99,18 @@ fn after(ms: Option<u32>) -> Option<std::time::Duration> {
     ms.map(|ms| std::time::Duration::from_millis(ms.into()).min(MAX_AFTER))
 }
 
-fn reason(text: &str, hidden: &Hidden) -> String {
-    let text = crate::guest::printable(hidden.hide(text).as_bytes());
+/// What is believed and shown of a guest's words.
+pub(crate) struct Ear<'a> {
+    pub(crate) hidden: &'a Hidden,
+    pub(crate) cut: &'a Counter,
+    pub(crate) duplicates: &'a Counter,
+}
+
+fn reason(text: &str, ear: &Ear<'_>) -> String {
+    let text = crate::guest::printable(ear.hidden.hide(text).as_bytes());
+    if text.len() > MAX_REASON {
+        ear.cut.one();
+    }
     if text.is_empty() { "the plugin gave no reason".to_owned() } else { cut(&text, MAX_REASON) }
 }
 
@@ -109,7 +123,8 @@ mod tests {
     use super::*;
 
     fn told(answer: Result<(), wit::ExportError>, events: usize) -> Result<Result<(), ExportError>, String> {
-        outcome(answer, events, &Hidden::default())
+        let (hidden, counter) = (Hidden::default(), Counter::default());
+        outcome(answer, events, &Ear { hidden: &hidden, cut: &counter, duplicates: &counter })
     }
 
     fn partial(retry: &[u32], rejected: &[u32]) -> wit::ExportError {

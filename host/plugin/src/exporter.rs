@@ -15,7 +15,7 @@ use crate::guest::{CallFailure, Shared};
 use crate::host::PluginHost;
 use crate::life::{Life, run};
 use crate::memory::Reservation;
-use crate::{PluginReport, PluginSpec, PluginState, PluginStats};
+use crate::{PluginGrants, PluginMetric, PluginReport, PluginSpec, PluginState, PluginStats};
 
 /// Events of one call when the configuration says nothing: cost per event is flat from 100 on, and memory, which never shrinks, stays
 /// small.
@@ -78,12 +78,19 @@ impl WasmExporter {
             title: generation.as_ref().and_then(|generation| generation.description.title.clone()),
             encoding: generation.as_ref().map(|generation| generation.description.encoding),
             diagnostics: facts.diagnostics.clone(),
+            grants: PluginGrants::of(&life.shared.spec),
+            last_denial: life.shared.denials.last(),
             generation: generation.as_ref().map(|generation| generation.number),
             bulk: generation.as_ref().map(|generation| generation.bulk),
             last_error: facts.last_error.clone(),
             memory_peak: life.shared.memory_peak.get(),
             stats: self.stats(),
         }
+    }
+
+    /// The plugin's own numbers, for `/metrics`.
+    pub fn metrics(&self) -> Vec<PluginMetric> {
+        self.life.shared.metrics.read()
     }
 
     /// Counters, for `/metrics`.
@@ -215,7 +222,7 @@ impl Life {
         let answer = generation.export(batch, &payload).await;
         self.count(generation, answer.as_ref().err());
         let outcome = match answer {
-            Ok(answer) => convert::outcome(answer, batch.len(), &self.shared.hidden).unwrap_or_else(|why| {
+            Ok(answer) => convert::outcome(answer, batch.len(), &self.shared.ear()).unwrap_or_else(|why| {
                 self.shared.counters.bad_results.one();
                 Err(ExportError::Crashed { reason: format!("plugin `{}`: {why}", self.shared.spec.name) })
             }),

@@ -10,16 +10,20 @@ use wasmtime::component::{Component, Linker};
 
 use crate::cache::{Cache, CacheError, Digest};
 use crate::compile::{CompileError, CompileQueue};
+use crate::denials::Denials;
 use crate::engine::{self, TickerGuard};
 use crate::guest::{self, GuestState, Shared};
 use crate::memory::{Budget, Reservation};
-use crate::outbound::{Outbound, Resolver, Responder, SystemResolver};
+use crate::metrics::Metrics;
+use crate::outbound::{Outbound, Resolver, Responder, SystemResolver, Way};
 use crate::payload::Payloads;
 use crate::policy::Policy;
+use crate::secrets::Secrets;
+use crate::state::State;
 use crate::stats::{Counters, Peak};
 use crate::text::bytes as readable;
 use crate::watch::{Stamp, Watcher};
-use crate::{PluginSpec, SpecError, SpecProblem, WasmExporter};
+use crate::{PluginSpec, SecretUse, SpecError, SpecProblem, WasmExporter};
 
 /// What a host needs.
 #[derive(Debug)]
@@ -34,6 +38,9 @@ pub struct HostOptions {
     pub runtime: tokio::runtime::Handle,
     /// Wall time for guests.
     pub clock: Arc<dyn Clock>,
+    /// Where plugins keep their state: `<buffer.path>/state`. `None`: plugins that are granted state keep none (it is an error of their
+    /// configuration).
+    pub state_dir: Option<PathBuf>,
     /// Where names in guests' requests are looked up.
     pub resolver: Arc<dyn Resolver>,
     /// Answers guests' requests in place of the network. Whatever it is asked for is granted, unless `allowedHosts` names something.
@@ -49,6 +56,7 @@ impl HostOptions {
             memory_budget: u64::MAX,
             runtime,
             clock: Arc::new(SystemClock),
+            state_dir: None,
             resolver: Arc::new(SystemResolver),
             responder: None,
         }
@@ -128,7 +136,11 @@ impl PluginHost {
     ///
     /// The configuration is wrong, or the memory limits exceed the budget. What is wrong with the *file* is no error here but a state.
     pub fn load(self: &Arc<Self>, spec: PluginSpec) -> Result<Arc<WasmExporter>, SpecError> {
-        let problems = spec.problems();
+        let mut problems = spec.problems();
+        if spec.state.is_some() && self.options.state_dir.is_none() {
+            let message = "this relay has no directory for it; set buffer.path".to_owned();
+            problems.push(SpecProblem { key: "state".to_owned(), message });
+        }
         if !problems.is_empty() {
             return Err(SpecError { name: spec.name, problems });
         }
@@ -136,16 +148,52 @@ impl PluginHost {
             Ok(memory) => memory,
             Err(problem) => return Err(SpecError { name: spec.name, problems: vec![problem] }),
         };
-        let rules = spec.allowed_hosts.iter().filter_map(|text| text.parse().ok()).collect();
+        Ok(WasmExporter::spawn(Arc::clone(self), Arc::new(self.shared(spec)), memory))
+    }
+
+    /// What all instances of a plugin share.
+    fn shared(&self, spec: PluginSpec) -> Shared {
         let counters = Arc::new(Counters::default());
-        let policy = Policy::new(rules, spec.allowed_networks.clone());
-        let outbound =
-            Outbound::new(&spec.name, policy, Arc::clone(&self.options.resolver), self.options.responder.clone(), Arc::clone(&counters));
-        let config = if spec.config.is_null() { "{}".to_owned() } else { spec.config.to_string() };
-        let (clock, memory_peak) = (Arc::clone(&self.options.clock), Peak::default());
-        let hidden = spec.hidden.clone();
-        let shared = Arc::new(Shared { spec, config, hidden, counters, memory_peak, outbound, clock });
-        Ok(WasmExporter::spawn(Arc::clone(self), shared, memory))
+        let denials = Arc::new(Denials::new(&spec.name));
+        let rules = spec.allowed_hosts.iter().filter_map(|text| text.parse().ok()).collect();
+        let policy = Arc::new(Policy::new(rules, spec.allowed_networks.clone()));
+        let secrets = Arc::new(Secrets::new(&spec));
+        let mut hidden = spec.hidden.clone();
+        secrets.hide_in(&mut hidden);
+        let revealed: Vec<_> =
+            spec.secrets.iter().filter(|(_, secret)| secret.exposure == SecretUse::Reveal).map(|(name, _)| name).collect();
+        if !revealed.is_empty() {
+            tracing::warn!(plugin = spec.name, secrets = ?revealed, "the plugin sees these secrets (as: reveal)");
+        }
+        let outbound = Outbound::new(Way {
+            policy: Arc::clone(&policy),
+            http: spec.http.clone(),
+            secrets: Arc::clone(&secrets),
+            resolver: Arc::clone(&self.options.resolver),
+            responder: self.options.responder.clone(),
+            counters: Arc::clone(&counters),
+            denials: Arc::clone(&denials),
+        });
+        let state = match (spec.state, &self.options.state_dir) {
+            (Some(quota), Some(dir)) => State::new(dir, &spec.flag_set, &spec.name, quota),
+            _ => State::denied(),
+        };
+        let sockets = spec.allowed_sockets.iter().filter_map(|text| text.parse().ok()).collect();
+        Shared {
+            config: if spec.config.is_null() { "{}".to_owned() } else { spec.config.to_string() },
+            hidden,
+            secrets,
+            counters,
+            denials,
+            memory_peak: Peak::default(),
+            metrics: Metrics::default(),
+            state,
+            policy,
+            sockets,
+            outbound,
+            clock: Arc::clone(&self.options.clock),
+            spec,
+        }
     }
 
     /// What a plugin's instances may use, of what all plugins may.

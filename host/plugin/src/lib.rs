@@ -23,6 +23,8 @@
 //! convert     lines to records; answers to outcomes, believed only as far as they make sense
 //! policy      host grammar and address rules: pure
 //! outbound    HTTP for guests: one client per plugin, names and addresses checked
+//! secrets     what a guest uses without having it; `redact`: what no text shows; `denials`: what was refused
+//! state       `key-value`, on disk, within its quota; `metrics`: a plugin's own numbers, bounded
 //! ```
 //!
 //! # Failure cases
@@ -54,6 +56,7 @@ mod cache;
 mod compile;
 mod contract;
 mod convert;
+mod denials;
 mod describe;
 mod engine;
 mod exporter;
@@ -65,6 +68,7 @@ mod host;
 mod life;
 mod load;
 mod memory;
+mod metrics;
 mod outbound;
 mod payload;
 mod places;
@@ -73,7 +77,9 @@ mod redact;
 mod report;
 mod restarts;
 mod schema;
+mod secrets;
 mod spec;
+mod state;
 mod stats;
 mod text;
 mod watch;
@@ -82,8 +88,9 @@ mod world;
 pub use compile::compile_main;
 pub use exporter::WasmExporter;
 pub use host::{Compiler, HostError, HostOptions, PluginHost};
+pub use metrics::PluginMetric;
 pub use outbound::{Resolver, Responder, SystemResolver, Unanswered};
 pub use places::{Places, PluginDiagnostic};
 pub use redact::Hidden;
 pub use report::{LoadStep, PluginEncoding, PluginReport, PluginState, PluginStats, RefusedFile};
-pub use spec::{PluginLimits, PluginSpec, SpecError, SpecProblem};
+pub use spec::{PluginGrants, PluginHttp, PluginLimits, PluginSecret, PluginSpec, SecretUse, SpecError, SpecProblem, StateQuota};

@@ -116,7 +116,6 @@ impl Life {
         };
         let number = before.as_ref().map_or(1, |running| running.number + 1);
         let generation = load::prepare(&self.host, &self.shared, file, number, |step| self.step(Some(step))).await.map_err(of_file)?;
-        self.shared.outbound.warm_up().await;
         self.take_over(generation, size, before.zip(beside));
         Ok(())
     }

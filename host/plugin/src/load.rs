@@ -110,6 +110,8 @@ pub(crate) async fn prepare(
         refused(path, format_args!("it does not fit this relay: {why:#}; this relay offers WASI 0.2, wasi:http and flagpost:plugin@0.1.0"))
     })?;
     step(LoadStep::Trying);
+    // What is wrong with a certificate's file may be right a little later.
+    shared.outbound.warm_up().await.map_err(|why| LoadError { again: true, ..refused(path, why) })?;
     let description = describe::ask(&*linked, shared)
         .await
         .map_err(|why| LoadError { again: why.may_pass(), ..refused(path, format_args!("asked for its description, it {why}")) })?;

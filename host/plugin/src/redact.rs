@@ -31,15 +31,6 @@ impl Hidden {
         }
     }
 
-    /// All of another's, too.
-    pub(crate) fn extend(&mut self, other: &Hidden) {
-        other.0.iter().for_each(|(value, instead)| self.add(value.clone(), instead.clone()));
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The text without the words.
     pub(crate) fn hide<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut text = Cow::Borrowed(text);

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::PluginDiagnostic;
 pub use crate::payload::Encoding as PluginEncoding;
+use crate::{PluginDiagnostic, PluginGrants};
 
 /// A plugin's state and facts, for `/health/exporters`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,6 +45,10 @@ pub struct PluginReport {
     pub encoding: Option<PluginEncoding>,
     /// What is wrong with its `config:`.
     pub diagnostics: Vec<PluginDiagnostic>,
+    /// What it is granted.
+    pub grants: PluginGrants,
+    /// The last thing that was refused to it, with the line that grants it.
+    pub last_denial: Option<String>,
     /// Counts implementations, from 1. `None`: never ready yet.
     pub generation: Option<u64>,
     /// Whether it takes batches; `None` before it is ready.
@@ -125,6 +129,20 @@ pub struct PluginStats {
     pub log_dropped_bytes: u64,
     /// Results that broke the contract (too long, wrong index).
     pub bad_results: u64,
+    /// Those of them that named an event twice.
+    pub duplicates: u64,
+    /// Reasons that were cut.
+    pub texts_cut: u64,
+    /// Connections and look-ups refused by `allowedSockets` or by the address rules.
+    pub sockets_denied: u64,
+    /// Requests that would have taken a secret's placeholder where it is not granted.
+    pub secrets_refused: u64,
+    /// Answers in which a secret was blanked.
+    pub secrets_blanked: u64,
+    /// Uses of state refused: not granted, or over the quota.
+    pub state_refused: u64,
+    /// Numbers of its own that were dropped over the bounds.
+    pub metrics_dropped: u64,
     /// Files that took the place of one that ran.
     pub replacements: u64,
     /// Files that were not taken in place of one that ran, and ran not.

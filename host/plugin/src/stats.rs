@@ -35,6 +35,13 @@ counters!(
     http_truncated,
     log_dropped_bytes,
     bad_results,
+    duplicates,
+    texts_cut,
+    sockets_denied,
+    secrets_refused,
+    secrets_blanked,
+    state_refused,
+    metrics_dropped,
     replacements,
     files_refused,
 );

@@ -26,6 +26,36 @@ extern void __wasm_import_flagpost_plugin_call_batch_id(uint8_t *);
 __attribute__((__import_module__("flagpost:plugin/call@0.1.0"), __import_name__("attempt")))
 extern int32_t __wasm_import_flagpost_plugin_call_attempt(void);
 
+// Imported Functions from `flagpost:plugin/secrets@0.1.0`
+
+__attribute__((__import_module__("flagpost:plugin/secrets@0.1.0"), __import_name__("get")))
+extern void __wasm_import_flagpost_plugin_secrets_get(uint8_t *, size_t, uint8_t *);
+
+// Imported Functions from `flagpost:plugin/metrics@0.1.0`
+
+__attribute__((__import_module__("flagpost:plugin/metrics@0.1.0"), __import_name__("counter-add")))
+extern void __wasm_import_flagpost_plugin_metrics_counter_add(uint8_t *, size_t, double, uint8_t *, size_t);
+
+__attribute__((__import_module__("flagpost:plugin/metrics@0.1.0"), __import_name__("gauge-set")))
+extern void __wasm_import_flagpost_plugin_metrics_gauge_set(uint8_t *, size_t, double, uint8_t *, size_t);
+
+__attribute__((__import_module__("flagpost:plugin/metrics@0.1.0"), __import_name__("gauge-add")))
+extern void __wasm_import_flagpost_plugin_metrics_gauge_add(uint8_t *, size_t, double, uint8_t *, size_t);
+
+// Imported Functions from `flagpost:plugin/key-value@0.1.0`
+
+__attribute__((__import_module__("flagpost:plugin/key-value@0.1.0"), __import_name__("get")))
+extern void __wasm_import_flagpost_plugin_key_value_get(uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("flagpost:plugin/key-value@0.1.0"), __import_name__("set")))
+extern void __wasm_import_flagpost_plugin_key_value_set(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("flagpost:plugin/key-value@0.1.0"), __import_name__("delete")))
+extern void __wasm_import_flagpost_plugin_key_value_delete(uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("flagpost:plugin/key-value@0.1.0"), __import_name__("list-keys")))
+extern void __wasm_import_flagpost_plugin_key_value_list_keys(uint8_t *, size_t, uint8_t *);
+
 // Exported Functions from `flagpost:plugin/exporter@0.1.0`
 
 __attribute__((__weak__, __export_name__("cabi_post_flagpost:plugin/exporter@0.1.0#export")))
@@ -186,6 +216,63 @@ void flagpost_plugin_http_result_response_send_error_free(flagpost_plugin_http_r
 void plugin_option_string_free(plugin_option_string_t *ptr) {
   if (ptr->is_some) {
     plugin_string_free(&ptr->val);
+  }
+}
+
+void flagpost_plugin_key_value_error_free(flagpost_plugin_key_value_error_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      plugin_string_free(&ptr->val.denied);
+      break;
+    }
+    case 1: {
+      plugin_string_free(&ptr->val.quota);
+      break;
+    }
+    case 2: {
+      plugin_string_free(&ptr->val.other);
+      break;
+    }
+  }
+}
+
+void plugin_option_list_u8_free(plugin_option_list_u8_t *ptr) {
+  if (ptr->is_some) {
+    plugin_list_u8_free(&ptr->val);
+  }
+}
+
+void flagpost_plugin_key_value_result_option_list_u8_error_free(flagpost_plugin_key_value_result_option_list_u8_error_t *ptr) {
+  if (!ptr->is_err) {
+    plugin_option_list_u8_free(&ptr->val.ok);
+  } else {
+    flagpost_plugin_key_value_error_free(&ptr->val.err);
+  }
+}
+
+void flagpost_plugin_key_value_result_void_error_free(flagpost_plugin_key_value_result_void_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    flagpost_plugin_key_value_error_free(&ptr->val.err);
+  }
+}
+
+void plugin_list_string_free(plugin_list_string_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    plugin_string_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      plugin_string_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void flagpost_plugin_key_value_result_list_string_error_free(flagpost_plugin_key_value_result_list_string_error_t *ptr) {
+  if (!ptr->is_err) {
+    plugin_list_string_free(&ptr->val.ok);
+  } else {
+    flagpost_plugin_key_value_error_free(&ptr->val.err);
   }
 }
 
@@ -464,6 +551,224 @@ uint32_t flagpost_plugin_call_attempt(void) {
   return (uint32_t) (ret);
 }
 
+bool flagpost_plugin_secrets_get(plugin_string_t *name, plugin_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_flagpost_plugin_secrets_get((uint8_t *) (*name).ptr, (*name).len, ptr);
+  plugin_option_string_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+void flagpost_plugin_metrics_counter_add(plugin_string_t *name, double value, plugin_list_tuple2_string_string_t *labels) {
+  __wasm_import_flagpost_plugin_metrics_counter_add((uint8_t *) (*name).ptr, (*name).len, value, (uint8_t *) (*labels).ptr, (*labels).len);
+}
+
+void flagpost_plugin_metrics_gauge_set(plugin_string_t *name, double value, plugin_list_tuple2_string_string_t *labels) {
+  __wasm_import_flagpost_plugin_metrics_gauge_set((uint8_t *) (*name).ptr, (*name).len, value, (uint8_t *) (*labels).ptr, (*labels).len);
+}
+
+void flagpost_plugin_metrics_gauge_add(plugin_string_t *name, double value, plugin_list_tuple2_string_string_t *labels) {
+  __wasm_import_flagpost_plugin_metrics_gauge_add((uint8_t *) (*name).ptr, (*name).len, value, (uint8_t *) (*labels).ptr, (*labels).len);
+}
+
+bool flagpost_plugin_key_value_get(plugin_string_t *key, plugin_option_list_u8_t *ret, flagpost_plugin_key_value_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_flagpost_plugin_key_value_get((uint8_t *) (*key).ptr, (*key).len, ptr);
+  flagpost_plugin_key_value_result_option_list_u8_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      plugin_option_list_u8_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + sizeof(void*)))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (plugin_list_u8_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.ok = option;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      flagpost_plugin_key_value_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.denied = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.quota = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.other = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool flagpost_plugin_key_value_set(plugin_string_t *key, plugin_list_u8_t *value, flagpost_plugin_key_value_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_flagpost_plugin_key_value_set((uint8_t *) (*key).ptr, (*key).len, (uint8_t *) (*value).ptr, (*value).len, ptr);
+  flagpost_plugin_key_value_result_void_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      flagpost_plugin_key_value_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.denied = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.quota = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.other = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool flagpost_plugin_key_value_delete(plugin_string_t *key, flagpost_plugin_key_value_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_flagpost_plugin_key_value_delete((uint8_t *) (*key).ptr, (*key).len, ptr);
+  flagpost_plugin_key_value_result_void_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      flagpost_plugin_key_value_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.denied = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.quota = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.other = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool flagpost_plugin_key_value_list_keys(plugin_string_t *prefix, plugin_list_string_t *ret, flagpost_plugin_key_value_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_flagpost_plugin_key_value_list_keys((uint8_t *) (*prefix).ptr, (*prefix).len, ptr);
+  flagpost_plugin_key_value_result_list_string_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (plugin_list_string_t) { (plugin_string_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      flagpost_plugin_key_value_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.denied = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.quota = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.other = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
 __attribute__((__export_name__("flagpost:plugin/exporter@0.1.0#export")))
 uint8_t * __wasm_export_exports_flagpost_plugin_exporter_export(uint8_t * arg, size_t arg0) {
   exports_flagpost_plugin_exporter_list_event_t arg1 = (exports_flagpost_plugin_exporter_list_event_t) { (exports_flagpost_plugin_exporter_event_t*)(arg), (arg0) };
@@ -533,3 +838,4 @@ int32_t __wasm_export_exports_flagpost_plugin_exporter_is_bulk(void) {
   bool ret = exports_flagpost_plugin_exporter_is_bulk();
   return ret;
 }
+

@@ -14,6 +14,7 @@ typedef struct plugin_string_t {
   size_t len;
 } plugin_string_t;
 
+// The relay's levels; what is below its `logLevel` is not written.
 typedef uint8_t flagpost_plugin_log_level_t;
 
 #define FLAGPOST_PLUGIN_LOG_LEVEL_TRACE 0
@@ -70,7 +71,7 @@ typedef struct flagpost_plugin_http_request_t {
 } flagpost_plugin_http_request_t;
 
 typedef struct flagpost_plugin_http_response_t {
-  // Any status is a response. Redirects are not followed.
+  // Any status is a response. Redirects are followed only where the operator says so (`http: { redirects }`).
   uint16_t   status;
   // Names in lower case.
   plugin_list_tuple2_string_string_t   headers;
@@ -107,6 +108,56 @@ typedef struct {
   bool is_some;
   plugin_string_t val;
 } plugin_option_string_t;
+
+// Why nothing was read or changed.
+typedef struct flagpost_plugin_key_value_error_t {
+  uint8_t tag;
+  union {
+    plugin_string_t     denied;
+    plugin_string_t     quota;
+    plugin_string_t     other;
+  } val;
+} flagpost_plugin_key_value_error_t;
+
+// Not granted; the text says what to write into the configuration.
+#define FLAGPOST_PLUGIN_KEY_VALUE_ERROR_DENIED 0
+// There would be more keys or bytes than `state` grants.
+#define FLAGPOST_PLUGIN_KEY_VALUE_ERROR_QUOTA 1
+// The disk, or a key of more than 1 KiB.
+#define FLAGPOST_PLUGIN_KEY_VALUE_ERROR_OTHER 2
+
+typedef struct {
+  bool is_some;
+  plugin_list_u8_t val;
+} plugin_option_list_u8_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    plugin_option_list_u8_t ok;
+    flagpost_plugin_key_value_error_t err;
+  } val;
+} flagpost_plugin_key_value_result_option_list_u8_error_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    flagpost_plugin_key_value_error_t err;
+  } val;
+} flagpost_plugin_key_value_result_void_error_t;
+
+typedef struct {
+  plugin_string_t *ptr;
+  size_t len;
+} plugin_list_string_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    plugin_list_string_t ok;
+    flagpost_plugin_key_value_error_t err;
+  } val;
+} flagpost_plugin_key_value_result_list_string_error_t;
 
 // One flag evaluation, as GO Feature Flag exports it.
 typedef struct flagpost_plugin_events_feature_event_t {
@@ -265,6 +316,30 @@ extern void flagpost_plugin_call_batch_id(plugin_string_t *ret);
 // Which attempt at this set it is, from 1. 0 outside of `export`.
 extern uint32_t flagpost_plugin_call_attempt(void);
 
+// Imported Functions from `flagpost:plugin/secrets@0.1.0`
+// With `as: header`, a placeholder: put it into a header's value, and the host puts the secret in its place when the request goes to a
+// host that the secret is for (inside of `Basic` credentials, too). With `as: reveal`, the secret itself. None for a secret that the host
+// sends by itself (`as: basic`) and for names that are not configured.
+extern bool flagpost_plugin_secrets_get(plugin_string_t *name, plugin_string_t *ret);
+
+// Imported Functions from `flagpost:plugin/metrics@0.1.0`
+// Adds to a counter, which is shown as `flagpost_plugin_custom_<name>_total`. Negative values are dropped.
+extern void flagpost_plugin_metrics_counter_add(plugin_string_t *name, double value, plugin_list_tuple2_string_string_t *labels);
+// Sets a gauge, which is shown as `flagpost_plugin_custom_<name>`.
+extern void flagpost_plugin_metrics_gauge_set(plugin_string_t *name, double value, plugin_list_tuple2_string_string_t *labels);
+// Adds to a gauge; a negative value takes away.
+extern void flagpost_plugin_metrics_gauge_add(plugin_string_t *name, double value, plugin_list_tuple2_string_string_t *labels);
+
+// Imported Functions from `flagpost:plugin/key-value@0.1.0`
+// The value of a key; none when it has none.
+extern bool flagpost_plugin_key_value_get(plugin_string_t *key, plugin_option_list_u8_t *ret, flagpost_plugin_key_value_error_t *err);
+// Gives a key a value, in place of the one before.
+extern bool flagpost_plugin_key_value_set(plugin_string_t *key, plugin_list_u8_t *value, flagpost_plugin_key_value_error_t *err);
+// Takes a key away; that there was none is no error.
+extern bool flagpost_plugin_key_value_delete(plugin_string_t *key, flagpost_plugin_key_value_error_t *err);
+// The keys that begin with `prefix`, in byte order, at most 1000 of them.
+extern bool flagpost_plugin_key_value_list_keys(plugin_string_t *prefix, plugin_list_string_t *ret, flagpost_plugin_key_value_error_t *err);
+
 // Exported Functions from `flagpost:plugin/exporter@0.1.0`
 bool exports_flagpost_plugin_exporter_export(exports_flagpost_plugin_exporter_list_event_t *events, exports_flagpost_plugin_exporter_export_error_t *err);
 bool exports_flagpost_plugin_exporter_is_bulk(void);
@@ -290,6 +365,18 @@ void flagpost_plugin_http_send_error_free(flagpost_plugin_http_send_error_t *ptr
 void flagpost_plugin_http_result_response_send_error_free(flagpost_plugin_http_result_response_send_error_t *ptr);
 
 void plugin_option_string_free(plugin_option_string_t *ptr);
+
+void flagpost_plugin_key_value_error_free(flagpost_plugin_key_value_error_t *ptr);
+
+void plugin_option_list_u8_free(plugin_option_list_u8_t *ptr);
+
+void flagpost_plugin_key_value_result_option_list_u8_error_free(flagpost_plugin_key_value_result_option_list_u8_error_t *ptr);
+
+void flagpost_plugin_key_value_result_void_error_free(flagpost_plugin_key_value_result_void_error_t *ptr);
+
+void plugin_list_string_free(plugin_list_string_t *ptr);
+
+void flagpost_plugin_key_value_result_list_string_error_free(flagpost_plugin_key_value_result_list_string_error_t *ptr);
 
 void flagpost_plugin_events_feature_event_free(flagpost_plugin_events_feature_event_t *ptr);
 

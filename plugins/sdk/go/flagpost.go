@@ -13,7 +13,10 @@ import (
 	"flagpost/internal/wit/imports/flagpost_plugin_config"
 	"flagpost/internal/wit/imports/flagpost_plugin_events"
 	wire "flagpost/internal/wit/imports/flagpost_plugin_http"
+	"flagpost/internal/wit/imports/flagpost_plugin_key_value"
 	"flagpost/internal/wit/imports/flagpost_plugin_log"
+	"flagpost/internal/wit/imports/flagpost_plugin_metrics"
+	"flagpost/internal/wit/imports/flagpost_plugin_secrets"
 	"flagpost/internal/wit/types"
 )
 
@@ -118,6 +121,52 @@ func Attempt() uint32 { return flagpost_plugin_call.Attempt() }
 
 // Log writes a line into the relay's log. What is printed arrives there, too.
 func Log(line string) { flagpost_plugin_log.Log(flagpost_plugin_log.Level_Info, line) }
+
+// Secret is one of the exporter's `secrets:`: a placeholder for a header's value (`as: header`), or the secret itself (`as: reveal`); "" if
+// there is none of that name.
+func Secret(name string) string {
+	if secret := flagpost_plugin_secrets.Get(name); secret.Tag() == types.OptionSome {
+		return secret.Some()
+	}
+	return ""
+}
+
+// CounterAdd adds to a counter of the plugin's own in the relay's /metrics.
+func CounterAdd(name string, value float64) { flagpost_plugin_metrics.CounterAdd(name, value, nil) }
+
+// GaugeSet sets a gauge of the plugin's own in the relay's /metrics.
+func GaugeSet(name string, value float64) { flagpost_plugin_metrics.GaugeSet(name, value, nil) }
+
+// Load is the value that Store gave the key, in whatever instance; nil if there is none. Needs the exporter's `state`. Never events.
+func Load(key string) ([]byte, error) {
+	result := flagpost_plugin_key_value.Get(key)
+	if result.Tag() == types.ResultErr {
+		return nil, unstored(result.Err())
+	}
+	if value := result.Ok(); value.Tag() == types.OptionSome {
+		return value.Some(), nil
+	}
+	return nil, nil
+}
+
+// Store gives the key a value that outlives instances and the relay. Its errors can be returned from Export as they are.
+func Store(key string, value []byte) error {
+	if result := flagpost_plugin_key_value.Set(key, value); result.Tag() == types.ResultErr {
+		return unstored(result.Err())
+	}
+	return nil
+}
+
+func unstored(err flagpost_plugin_key_value.Error) error {
+	switch err.Tag() {
+	case flagpost_plugin_key_value.Error_Denied:
+		return Misconfigured{err.Denied()}
+	case flagpost_plugin_key_value.Error_Quota:
+		return Misconfigured{err.Quota()}
+	default:
+		return Retryable{Reason: err.Other()}
+	}
+}
 
 // A Request goes out through the relay, to a host that `allowedHosts` grants.
 type Request struct {

@@ -1,8 +1,10 @@
-//! The host's own interfaces: `log`, `config`, `call`, `http`.
+//! The host's own interfaces: `log`, `config`, `call`, `http`, `secrets`, `metrics`, `key-value`.
 
-use flagpost_plugin_bindings::flagpost::plugin::{call, config, events, http, log};
+use flagpost_plugin_bindings::flagpost::plugin::{call, config, events, http, key_value, log, metrics, secrets};
 
 use super::GuestState;
+use crate::metrics::Change;
+use crate::state::StateError;
 
 impl events::Host for GuestState {}
 
@@ -33,5 +35,70 @@ impl call::Host for GuestState {
 impl http::Host for GuestState {
     async fn send(&mut self, request: http::Request) -> wasmtime::Result<Result<http::Response, http::SendError>> {
         Ok(self.shared.outbound.send(request, self.deadline).await)
+    }
+}
+
+impl secrets::Host for GuestState {
+    fn get(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        Ok(self.shared.secrets.visible(&name).map(str::to_owned))
+    }
+}
+
+impl GuestState {
+    fn change(&mut self, change: Change, name: String, value: f64, labels: Vec<(String, String)>) {
+        if !self.shared.metrics.change(change, name, value, labels, &self.shared.hidden) {
+            self.shared.counters.metrics_dropped.one();
+        }
+    }
+
+    /// What the guest is told of state that was refused; counted.
+    fn refused(&self, why: StateError) -> key_value::Error {
+        let text = why.to_string();
+        match why {
+            StateError::Denied => {
+                self.shared.denials.note(&self.shared.counters.state_refused, &text);
+                key_value::Error::Denied(text)
+            }
+            StateError::Quota(_) => {
+                self.shared.denials.note(&self.shared.counters.state_refused, &text);
+                key_value::Error::Quota(text)
+            }
+            StateError::Other(_) => key_value::Error::Other(text),
+        }
+    }
+}
+
+impl metrics::Host for GuestState {
+    fn counter_add(&mut self, name: String, value: f64, labels: Vec<(String, String)>) -> wasmtime::Result<()> {
+        self.change(Change::CounterAdd, name, value, labels);
+        Ok(())
+    }
+
+    fn gauge_set(&mut self, name: String, value: f64, labels: Vec<(String, String)>) -> wasmtime::Result<()> {
+        self.change(Change::GaugeSet, name, value, labels);
+        Ok(())
+    }
+
+    fn gauge_add(&mut self, name: String, value: f64, labels: Vec<(String, String)>) -> wasmtime::Result<()> {
+        self.change(Change::GaugeAdd, name, value, labels);
+        Ok(())
+    }
+}
+
+impl key_value::Host for GuestState {
+    async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, key_value::Error>> {
+        Ok(self.shared.state.get(key).await.map_err(|why| self.refused(why)))
+    }
+
+    async fn set(&mut self, key: String, value: Vec<u8>) -> wasmtime::Result<Result<(), key_value::Error>> {
+        Ok(self.shared.state.set(key, value).await.map_err(|why| self.refused(why)))
+    }
+
+    async fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), key_value::Error>> {
+        Ok(self.shared.state.delete(key).await.map_err(|why| self.refused(why)))
+    }
+
+    async fn list_keys(&mut self, prefix: String) -> wasmtime::Result<Result<Vec<String>, key_value::Error>> {
+        Ok(self.shared.state.keys(prefix).await.map_err(|why| self.refused(why)))
     }
 }

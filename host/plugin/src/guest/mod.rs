@@ -10,6 +10,7 @@ mod instance;
 mod limiter;
 mod link;
 mod output;
+mod sockets;
 mod state;
 
 pub(crate) use instance::{CallFailure, Instance};

@@ -6,15 +6,23 @@ use std::time::Duration;
 
 use flagpost_event::{BatchId, Clock};
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxView, WasiView};
+use wasmtime::format_err;
+use wasmtime_wasi::{FsPerms, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::cpu::CpuMeter;
 use super::limiter::Limiter;
 use super::output::{Output, Printer, Stream};
+use super::sockets::Connections;
 use crate::PluginSpec;
+use crate::convert::Ear;
+use crate::denials::Denials;
+use crate::metrics::Metrics;
 use crate::outbound::{Outbound, WasiHooks};
+use crate::policy::{Policy, SocketRule};
 use crate::redact::Hidden;
+use crate::secrets::Secrets;
+use crate::state::State;
 use crate::stats::{Counters, Peak};
 
 /// What all instances of one plugin share: its configuration and its counters.
@@ -24,8 +32,14 @@ pub(crate) struct Shared {
     pub(crate) config: String,
     /// What no text shows that leaves the host.
     pub(crate) hidden: Hidden,
+    pub(crate) secrets: Arc<Secrets>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) denials: Arc<Denials>,
     pub(crate) memory_peak: Peak,
+    pub(crate) metrics: Metrics,
+    pub(crate) state: State,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) sockets: Vec<SocketRule>,
     pub(crate) outbound: Outbound,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -37,6 +51,11 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
+    /// How a guest's words are taken.
+    pub(crate) fn ear(&self) -> Ear<'_> {
+        Ear { hidden: &self.hidden, cut: &self.counters.texts_cut, duplicates: &self.counters.duplicates }
+    }
+
     /// The same plugin with nothing granted, nothing configured and counters of its own: what describes itself in it can do nothing.
     pub(crate) fn bare(&self) -> Shared {
         let spec = PluginSpec { limits: self.spec.limits.clone(), ..PluginSpec::new(self.spec.name.clone(), self.spec.path.clone()) };
@@ -44,8 +63,14 @@ impl Shared {
             spec,
             config: "{}".to_owned(),
             hidden: Hidden::default(),
+            secrets: Arc::default(),
             counters: Arc::default(),
+            denials: Arc::new(Denials::new(&self.spec.name)),
             memory_peak: Peak::default(),
+            metrics: Metrics::default(),
+            state: State::denied(),
+            policy: Arc::default(),
+            sockets: Vec::new(),
             outbound: self.outbound.bare(),
             clock: Arc::clone(&self.clock),
         }
@@ -63,6 +88,7 @@ pub(crate) struct GuestState {
     pub(super) attempt: u32,
     /// When the call being made is ended.
     pub(super) deadline: tokio::time::Instant,
+    pub(super) connections: Arc<Connections>,
     table: ResourceTable,
     wasi: WasiCtx,
     http: WasiHttpCtx,
@@ -73,19 +99,24 @@ pub(crate) struct GuestState {
 const MAX_RANDOM: u64 = 64 << 10;
 
 impl GuestState {
-    /// Fresh data: no directories, no sockets, no environment but the plugin's own, output into the log.
+    /// Fresh data: what is granted and nothing else; output into the log. Fails when a granted directory cannot be opened.
     pub(super) fn new(shared: Arc<Shared>) -> wasmtime::Result<Self> {
         let output = Output::new(Arc::clone(&shared));
         let mut wasi = WasiCtx::builder();
         wasi.stdout(Printer { output: output.clone(), stream: Stream::Stdout })
             .stderr(Printer { output: output.clone(), stream: Stream::Stderr })
             .wall_clock(WallClock(Arc::clone(&shared.clock)))
-            .allow_tcp(false)
             .allow_udp(false)
-            .allow_ip_name_lookup(false)
             .max_random_size(MAX_RANDOM);
+        let connections = Connections::grant(&shared, &mut wasi);
         for (name, value) in &shared.spec.env {
             wasi.env(name, value);
+        }
+        for (name, value) in shared.secrets.env() {
+            wasi.env(name, value);
+        }
+        for (guest, host) in &shared.spec.files {
+            wasi.preopened_dir(host, guest, FsPerms::ReadOnly).map_err(|why| format_err!("{} (key `files`): {why:#}", host.display()))?;
         }
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(super::MAX_HEADER_BYTES);
@@ -98,6 +129,7 @@ impl GuestState {
             batch: None,
             attempt: 0,
             deadline: tokio::time::Instant::now(),
+            connections,
             table,
             wasi: wasi.build(),
             http,

@@ -2,13 +2,15 @@
 //!
 //! Both go through one pooled client per plugin: connections and TLS sessions are never shared between plugins, whose grants and
 //! credentials differ. Policy is checked twice (see `policy`): the name here, every address it resolves into in [`resolver`]. Redirects
-//! are not followed: the guest sees the 3xx, and a request to the new place is a request like any other. Proxies of the environment are
-//! not used: a proxy would resolve names out of reach of the check.
+//! are followed where the operator says so, by [`redirect`]; each hop is a request like any other. Otherwise the guest sees the 3xx.
+//! A proxy is used only where the exporter's `http.proxy` says so, be it `env`: a proxy resolves names out of reach of the check of
+//! addresses, and then its own rules decide about them. Secrets go into headers last, when it is certain where they go.
 //!
 //! A request ends before the call does: at most four fifths of what is left of the call's wall time. A destination that hangs is then an
 //! error that the guest can turn into `retryable`, not a killed guest.
 
 mod client;
+mod redirect;
 mod resolver;
 mod responder;
 mod simple;
@@ -18,17 +20,20 @@ pub use resolver::{Resolver, SystemResolver};
 pub use responder::{Responder, Unanswered};
 pub(crate) use wasi::WasiHooks;
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use futures_util::future::maybe_done;
-use http::Method;
+use http::{HeaderMap, Method};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use url::Url;
 
+use crate::PluginHttp;
+use crate::denials::Denials;
 use crate::policy::{Denial, Policy};
+use crate::secrets::Secrets;
 use crate::stats::Counters;
 
 /// Bytes of a response's body that a guest gets.
@@ -38,69 +43,70 @@ pub(crate) const MAX_RESPONSE_BYTES: usize = 4 << 20;
 /// file descriptor of the relay, and with them its listening side.
 const MAX_REQUESTS: usize = 16;
 
-/// Refusals are logged this often: a guest could make thousands a second.
-const DENIAL_LOG: Duration = Duration::from_secs(10);
-
 /// One plugin's way out.
 #[derive(Clone)]
 pub(crate) struct Outbound(Arc<Inner>);
 
 struct Inner {
-    /// For log lines.
-    plugin: String,
-    policy: Arc<Policy>,
-    resolver: Arc<dyn Resolver>,
-    /// Answers in place of the network.
-    responder: Option<Arc<dyn Responder>>,
-    counters: Arc<Counters>,
+    way: Way,
     turns: Arc<Semaphore>,
-    /// When a refusal was last logged, and how many were not since.
-    logged: Mutex<(Option<Instant>, u64)>,
     /// Made by [`Outbound::warm_up`], or at the first request.
-    client: OnceLock<Result<reqwest::Client, String>>,
+    client: Mutex<Option<reqwest::Client>>,
+}
+
+/// What decides about a plugin's requests.
+pub(crate) struct Way {
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) http: PluginHttp,
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) resolver: Arc<dyn Resolver>,
+    /// Answers in place of the network.
+    pub(crate) responder: Option<Arc<dyn Responder>>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) denials: Arc<Denials>,
 }
 
 impl Outbound {
-    pub(crate) fn new(
-        plugin: &str,
-        policy: Policy,
-        resolver: Arc<dyn Resolver>,
-        responder: Option<Arc<dyn Responder>>,
-        counters: Arc<Counters>,
-    ) -> Self {
-        Outbound(Arc::new(Inner {
-            plugin: plugin.to_owned(),
-            policy: Arc::new(policy),
-            resolver,
-            responder,
-            counters,
-            turns: Arc::new(Semaphore::new(MAX_REQUESTS)),
-            logged: Mutex::default(),
-            client: OnceLock::new(),
-        }))
+    pub(crate) fn new(way: Way) -> Self {
+        Outbound(Arc::new(Inner { way, turns: Arc::new(Semaphore::new(MAX_REQUESTS)), client: Mutex::default() }))
     }
 
     /// A way out that leads nowhere.
     pub(crate) fn bare(&self) -> Self {
-        Outbound::new(&self.0.plugin, Policy::default(), Arc::clone(&self.0.resolver), None, Arc::default())
+        Outbound::new(Way {
+            policy: Arc::default(),
+            http: PluginHttp::default(),
+            secrets: Arc::default(),
+            resolver: Arc::clone(&self.0.way.resolver),
+            responder: None,
+            counters: Arc::default(),
+            denials: Arc::clone(&self.0.way.denials),
+        })
     }
 
-    /// Makes the client now, off the way of events, if the plugin may use it at all: reading the system's certificates takes a while.
-    pub(crate) async fn warm_up(&self) {
-        if !self.0.policy.is_empty() {
-            let outbound = self.clone();
-            // Only a panic could be lost here; the first request would meet it again.
-            drop(tokio::task::spawn_blocking(move || outbound.client().map(drop)).await);
+    /// Makes the client now, off the way of events, if the plugin may use it at all: reading the system's certificates takes a while. Fails
+    /// when a file of `http.tls` cannot be used.
+    pub(crate) async fn warm_up(&self) -> Result<(), String> {
+        if self.0.way.policy.is_empty() {
+            return Ok(());
         }
+        let outbound = self.clone();
+        // Only a panic could be lost here; the first request would meet it again.
+        tokio::task::spawn_blocking(move || outbound.client().map(drop)).await.unwrap_or(Ok(()))
     }
 
     /// Whether the request may be made at all. A refusal is counted and logged with what to write into the configuration.
     fn check(&self, method: &Method, url: &Url) -> Result<(), Denial> {
-        self.0.counters.http_requests.one();
-        if self.0.responder.is_some() && self.0.policy.is_empty() {
+        self.0.way.counters.http_requests.one();
+        if self.0.way.responder.is_some() && self.0.way.policy.is_empty() {
             return Ok(());
         }
-        self.0.policy.check(method, url).inspect_err(|denial| self.denied(denial))
+        self.0.way.policy.check(method, url).inspect_err(|denial| self.denied(denial))
+    }
+
+    /// Puts the secrets in that are for this request. A refusal is counted and logged like any other.
+    fn attach(&self, method: &Method, url: &Url, headers: &mut HeaderMap) -> Result<(), Denial> {
+        self.0.way.secrets.attach(method, url, headers).map(drop).inspect_err(|denial| self.denied(denial))
     }
 
     /// Queues up for a turn, now; it lasts as long as the permit: until the response is read or dropped.
@@ -118,21 +124,20 @@ impl Outbound {
     }
 
     fn denied(&self, denial: &Denial) {
-        self.0.counters.http_denied.one();
-        let now = Instant::now();
-        let mut logged = self.0.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        match *logged {
-            (Some(last), ref mut hidden) if now.saturating_duration_since(last) < DENIAL_LOG => *hidden += 1,
-            (_, hidden) => {
-                *logged = (Some(now), 0);
-                tracing::warn!(plugin = self.0.plugin, not_shown = hidden, "a request is refused: {denial}");
-            }
-        }
+        let Way { counters, denials, .. } = &self.0.way;
+        let counter = match denial {
+            Denial::Secret { .. } | Denial::SecretPlace { .. } | Denial::SecretValue => &counters.secrets_refused,
+            _ => &counters.http_denied,
+        };
+        denials.note(counter, denial);
     }
 
-    fn client(&self) -> Result<&reqwest::Client, String> {
-        let made = self.0.client.get_or_init(|| client::build(Arc::clone(&self.0.policy), Arc::clone(&self.0.resolver)));
-        made.as_ref().map_err(Clone::clone)
+    fn client(&self) -> Result<reqwest::Client, String> {
+        let mut client = self.0.client.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*client {
+            Some(client) => Ok(client.clone()),
+            None => Ok(client.insert(client::build(&self.0.way)?).clone()),
+        }
     }
 }
 

@@ -38,7 +38,7 @@ impl Outbound {
         headers: &HeaderMap,
         body: Bytes,
     ) -> Option<Result<Response<Bytes>, Unanswered>> {
-        let responder = self.0.responder.as_ref()?;
+        let responder = self.0.way.responder.as_ref()?;
         let mut request = Request::new(body);
         *request.method_mut() = method.clone();
         *request.headers_mut() = headers.clone();

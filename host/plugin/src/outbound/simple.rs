@@ -9,7 +9,9 @@ use http::{Method, Uri};
 use tokio::time::Instant;
 use url::Url;
 
+use super::redirect::{self, Hop};
 use super::{MAX_RESPONSE_BYTES, Outbound, Unanswered, budget, denial_in, describe};
+use crate::policy::Denial;
 use crate::text::cut;
 
 /// Headers that belong to the connection or that the host sets itself.
@@ -35,43 +37,92 @@ impl Outbound {
             return Err(other("CONNECT is not served".to_owned()));
         }
         let url = Url::parse(&request.url).map_err(|why| other(format!("the URL cannot be read: {why}")))?;
-        self.check(&method, &url).map_err(|denial| SendError::Denied(denial.to_string()))?;
-        let headers = headers(&request.headers).map_err(other)?;
-        // What the client makes of a URL is what goes out; one that it cannot carry is an error here, not a panic there.
-        url.as_str().parse::<Uri>().map_err(|why| other(format!("the URL cannot be sent: {why}")))?;
+        let mut headers = headers(&request.headers).map_err(other)?;
+        let body = match request.body {
+            Body::Empty => Bytes::new(),
+            Body::Text(text) => text.into(),
+            Body::Bytes(bytes) => bytes.into(),
+        };
 
-        if let Some(answered) = self.answer(&method, &url, &headers, bytes_of(&request.body)) {
-            return scripted(answered);
+        if self.0.way.responder.is_some() {
+            let denied = |denial: Denial| SendError::Denied(denial.to_string());
+            self.check(&method, &url).map_err(denied)?;
+            self.attach(&method, &url, &mut headers).map_err(denied)?;
+            return scripted(self.answer(&method, &url, &headers, body).unwrap_or(Err(Unanswered::Connect)));
         }
         let asked = request.timeout_ms.map(|ms| Duration::from_millis(ms.into()));
         let timeout = budget(deadline).min(asked.unwrap_or(Duration::MAX));
         let turn = tokio::time::timeout(timeout, self.queue_up()).await;
         let _turn = turn.ok().flatten().ok_or(SendError::Timeout)?;
-        let mut outgoing = self.client().map_err(other)?.request(method, url).headers(headers).timeout(timeout);
-        outgoing = match request.body {
-            Body::Empty => outgoing,
-            Body::Text(text) => outgoing.body(text),
-            Body::Bytes(bytes) => outgoing.body(bytes),
-        };
-        let response = outgoing.send().await.map_err(|why| self.failed(why))?;
-        self.read(response).await
+        let until = Instant::now() + timeout;
+        let mut hop = Hop { method, url, with_body: true };
+        let mut left = self.0.way.http.redirects;
+        loop {
+            let body = if hop.with_body { body.clone() } else { Bytes::new() };
+            let response = self.send_one(&hop.method, &hop.url, headers.clone(), body, until).await?;
+            let location = response.headers().get(header::LOCATION).map(HeaderValue::as_bytes);
+            let Some(next) = redirect::next(response.status(), location, &hop.method, &hop.url).filter(|_| left > 0) else {
+                return self.read(response).await;
+            };
+            left -= 1;
+            redirect::strip(&mut headers, &hop.url, &next.url);
+            if !next.with_body {
+                headers.remove(header::CONTENT_TYPE);
+                headers.remove(header::CONTENT_ENCODING);
+            }
+            hop = Hop { with_body: hop.with_body && next.with_body, ..next };
+        }
+    }
+
+    /// One request, checked and with its secrets; its head is the answer.
+    async fn send_one(
+        &self,
+        method: &Method,
+        url: &Url,
+        mut headers: HeaderMap,
+        body: Bytes,
+        until: Instant,
+    ) -> Result<reqwest::Response, SendError> {
+        let other = |text: String| SendError::Other(cut(&text, 1024));
+        let denied = |denial: Denial| SendError::Denied(denial.to_string());
+        self.check(method, url).map_err(denied)?;
+        // What the client makes of a URL is what goes out; one that it cannot carry is an error here, not a panic there.
+        url.as_str().parse::<Uri>().map_err(|why| other(format!("the URL cannot be sent: {why}")))?;
+        self.0.way.secrets.check_body(&body).inspect_err(|denial| self.denied(denial)).map_err(denied)?;
+        self.attach(method, url, &mut headers).map_err(denied)?;
+        let timeout = until.saturating_duration_since(Instant::now());
+        let mut outgoing = self.client().map_err(other)?.request(method.clone(), url.clone()).headers(headers).timeout(timeout);
+        if !body.is_empty() {
+            outgoing = outgoing.body(body);
+        }
+        outgoing.send().await.map_err(|why| self.failed(why))
     }
 
     async fn read(&self, mut response: reqwest::Response) -> Result<Response, SendError> {
         let status = response.status().as_u16();
+        let mut blanked = false;
+        let mut blank = |text: &mut [u8]| blanked |= self.0.way.secrets.blank(text);
         let headers = response
             .headers()
             .iter()
-            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .map(|(name, value)| {
+                let mut value = value.as_bytes().to_vec();
+                blank(&mut value);
+                (name.as_str().to_owned(), String::from_utf8_lossy(&value).into_owned())
+            })
             .collect();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|why| self.failed(why))? {
             let room = MAX_RESPONSE_BYTES - body.len();
             body.extend_from_slice(&chunk[..chunk.len().min(room)]);
             if chunk.len() > room {
-                self.0.counters.http_truncated.one();
+                self.0.way.counters.http_truncated.one();
                 break;
             }
+        }
+        blank(&mut body);
+        if blanked {
+            self.0.way.counters.secrets_blanked.one();
         }
         let body = String::from_utf8(body).unwrap_or_else(|why| String::from_utf8_lossy(why.as_bytes()).into_owned());
         Ok(Response { status, headers, body })
@@ -87,14 +138,6 @@ impl Outbound {
             (false, true) => SendError::Connect(describe(why)),
             (false, false) => SendError::Other(describe(why)),
         }
-    }
-}
-
-fn bytes_of(body: &Body) -> Bytes {
-    match body {
-        Body::Empty => Bytes::new(),
-        Body::Text(text) => Bytes::copy_from_slice(text.as_bytes()),
-        Body::Bytes(bytes) => Bytes::copy_from_slice(bytes),
     }
 }
 

@@ -14,8 +14,9 @@ use tokio::time::{Instant, timeout};
 use url::Url;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::{MAX_RESPONSE_BYTES, Outbound, Unanswered, budget, denial_in, describe};
+use super::{MAX_RESPONSE_BYTES, Outbound, Unanswered, Way, budget, denial_in, describe};
 use crate::policy::Denial;
+use crate::secrets::Blanking;
 
 /// One instance's hooks.
 pub(crate) struct WasiHooks {
@@ -72,17 +73,18 @@ impl Outbound {
             return Err(Error::HttpRequestMethodInvalid);
         }
         let url = Url::parse(&parts.uri.to_string()).map_err(|_| Error::HttpRequestUriInvalid)?;
-        if let Err(denial) = self.check(&parts.method, &url) {
+        let mut headers = parts.headers;
+        if let Err(denial) = self.check(&parts.method, &url).and_then(|()| self.attach(&parts.method, &url, &mut headers)) {
             drop(timeout(budget(deadline), body.drain()).await);
             return Err(denied(&denial));
         }
-        if self.0.responder.is_some() {
+        if self.0.way.responder.is_some() {
             let sent = body.into_stream().try_fold(BytesMut::new(), |mut all, chunk| async move {
                 all.extend_from_slice(&chunk);
                 Ok(all)
             });
             let sent = timeout(budget(deadline), sent).await.map_err(|_| Error::ConnectionWriteTimeout)??.freeze();
-            let answered = self.answer(&parts.method, &url, &parts.headers, sent).unwrap_or(Err(Unanswered::Connect));
+            let answered = self.answer(&parts.method, &url, &headers, sent).unwrap_or(Err(Unanswered::Connect));
             return answered
                 .map_err(|why| match why {
                     Unanswered::Timeout => Error::HttpResponseTimeout,
@@ -92,11 +94,8 @@ impl Outbound {
         }
         let client = self.client().map_err(|why| Error::InternalError(Some(why)))?;
         let budget = budget(deadline);
-        let outgoing = client
-            .request(parts.method, url)
-            .headers(parts.headers)
-            .timeout(budget)
-            .body(reqwest::Body::wrap_stream(body.clone().into_stream()));
+        let outgoing =
+            client.request(parts.method, url).headers(headers).timeout(budget).body(reqwest::Body::wrap_stream(body.clone().into_stream()));
         let first_byte = options.first_byte_timeout.unwrap_or(budget);
         let response = match timeout(first_byte, outgoing.send()).await {
             Ok(Ok(response)) => response,
@@ -118,17 +117,24 @@ impl Outbound {
         let mut head = http::Response::new(());
         *head.status_mut() = response.status();
         *head.headers_mut() = std::mem::take(response.headers_mut());
-        let chunks = stream::try_unfold((self, response, turn, 0), move |(outbound, mut response, turn, seen)| async move {
-            let chunk = timeout(between_bytes, response.chunk()).await.map_err(|_| Error::ConnectionReadTimeout)?;
-            let Some(chunk) = chunk.map_err(|why| outbound.wasi_error(why))? else { return Ok(None) };
-            let seen = seen + chunk.len();
-            if seen > MAX_RESPONSE_BYTES {
-                outbound.0.counters.http_truncated.one();
-                return Err(Error::HttpResponseBodySize(Some(MAX_RESPONSE_BYTES as u64)));
-            }
-            Ok(Some((chunk, (outbound, response, turn, seen))))
+        self.blank(head.headers_mut());
+        let begun = Reading { blanking: self.0.way.secrets.blanking(), outbound: self, response, _turn: turn, seen: 0, ended: false };
+        let chunks = stream::try_unfold(begun, move |mut reading| async move {
+            let chunk = reading.next(between_bytes).await?;
+            Ok(chunk.map(|chunk| (chunk, reading)))
         });
         head.map(|()| StreamBody::new(chunks.map_ok(Frame::data)).boxed_unsync())
+    }
+
+    /// Blanks what the headers echo.
+    fn blank(&self, headers: &mut http::HeaderMap) {
+        for value in headers.values_mut() {
+            let mut text = value.as_bytes().to_vec();
+            if self.0.way.secrets.blank(&mut text) {
+                self.0.way.counters.secrets_blanked.one();
+                *value = http::HeaderValue::from_bytes(&text).unwrap_or(http::HeaderValue::from_static(""));
+            }
+        }
     }
 
     fn wasi_error(&self, why: reqwest::Error) -> Error {
@@ -142,6 +148,42 @@ impl Outbound {
             (false, true) => Error::ConnectionRefused,
             (false, false) => Error::InternalError(Some(describe(why))),
         }
+    }
+}
+
+/// A response's body on its way in.
+struct Reading {
+    outbound: Outbound,
+    response: reqwest::Response,
+    blanking: Blanking,
+    /// Held until the body is read or dropped.
+    _turn: OwnedSemaphorePermit,
+    seen: usize,
+    ended: bool,
+}
+
+impl Reading {
+    /// The next piece, without what it may not echo.
+    async fn next(&mut self, between_bytes: Duration) -> Result<Option<Bytes>, Error> {
+        while !self.ended {
+            let chunk = timeout(between_bytes, self.response.chunk()).await.map_err(|_| Error::ConnectionReadTimeout)?;
+            let chunk = chunk.map_err(|why| self.outbound.wasi_error(why))?;
+            self.ended = chunk.is_none();
+            let Way { secrets, counters, .. } = &self.outbound.0.way;
+            self.seen += chunk.as_ref().map_or(0, Bytes::len);
+            if self.seen > MAX_RESPONSE_BYTES {
+                counters.http_truncated.one();
+                return Err(Error::HttpResponseBodySize(Some(MAX_RESPONSE_BYTES as u64)));
+            }
+            let (piece, blanked) = self.blanking.pass(secrets, chunk);
+            if blanked {
+                counters.secrets_blanked.one();
+            }
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -171,8 +213,8 @@ impl Upload {
 /// The code has no room for the text; the log has it.
 fn denied(denial: &Denial) -> Error {
     match denial {
-        Denial::Host { .. } | Denial::Method { .. } => Error::HttpRequestDenied,
-        Denial::Address { .. } | Denial::Metadata { .. } => Error::DestinationIpProhibited,
+        Denial::Address { .. } | Denial::Metadata { .. } | Denial::MetadataName { .. } => Error::DestinationIpProhibited,
         Denial::NotHttp { .. } => Error::HttpRequestUriInvalid,
+        _ => Error::HttpRequestDenied,
     }
 }

@@ -6,9 +6,11 @@
 
 mod address;
 mod rule;
+mod socket;
 
-pub(crate) use address::{Verdict, judge};
+pub(crate) use address::{Verdict, canonical, judge};
 pub(crate) use rule::HostRule;
+pub(crate) use socket::SocketRule;
 
 use std::net::IpAddr;
 
@@ -48,6 +50,8 @@ impl Policy {
             // The rule itself is this literal (wildcards match names only), so a private one is meant. Metadata services never are.
             Host::Ipv4(address) => refuse_metadata(address.into()),
             Host::Ipv6(address) => refuse_metadata(address.into()),
+            // By its name it is refused, too: behind a proxy nobody here sees the address.
+            Host::Domain(name) if METADATA_NAMES.contains(&name.as_str()) => Err(Denial::MetadataName { name }),
             Host::Domain(_) => Ok(()),
         }
     }
@@ -63,6 +67,10 @@ impl Policy {
         }
     }
 }
+
+/// Names of metadata services, as the clouds' documentation has them.
+const METADATA_NAMES: [&str; 5] =
+    ["metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal", "metadata.tencentyun.com"];
 
 fn refuse_metadata(address: IpAddr) -> Result<(), Denial> {
     if judge(address) == Verdict::Metadata { Err(Denial::Metadata { address }) } else { Ok(()) }
@@ -82,7 +90,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    fn of(url: &Url) -> Result<Self, Denial> {
+    pub(crate) fn of(url: &Url) -> Result<Self, Denial> {
         let not_http = || Denial::NotHttp { scheme: url.scheme().to_owned() };
         if !matches!(url.scheme(), "http" | "https") {
             return Err(not_http());
@@ -93,7 +101,7 @@ impl Target {
     }
 
     /// `https://in.acme.dev`, `http://127.0.0.1:9000`: what goes into `allowedHosts`.
-    fn origin(&self) -> String {
+    pub(crate) fn origin(&self) -> String {
         let default = if self.scheme == "https" { 443 } else { 80 };
         if self.port == default {
             format!("{}://{}", self.scheme, self.host)
@@ -117,6 +125,24 @@ pub(crate) enum Denial {
     Address { name: String, address: IpAddr, what: &'static str },
     #[error("{address} is a cloud's metadata service, which no plugin may reach")]
     Metadata { address: IpAddr },
+    #[error("`{name}` is a cloud's metadata service, which no plugin may reach")]
+    MetadataName { name: String },
+    #[error(
+        "the secret `{name}` is not for {method} {origin}; if it is, add to this exporter: secrets: {{ {name}: {{ hosts: [ \"{method} {origin}\" ] }} }}"
+    )]
+    Secret { name: String, method: Method, origin: String },
+    #[error(
+        "the placeholder of the secret `{name}` stands in {place}; it is replaced in header values only: send it in a header, or give the plugin the secret itself (as: reveal)"
+    )]
+    SecretPlace { name: String, place: &'static str },
+    #[error("a secret has characters that no header may have; look for line feeds in it")]
+    SecretValue,
+    #[error("tcp://{to} is not granted; to grant it, add to this exporter: allowedSockets: [ \"tcp://{to}\" ]")]
+    Socket { to: String },
+    #[error(
+        "looking up `{name}` is not granted: only names in `allowedSockets` are looked up; add to this exporter: allowedSockets: [ \"tcp://{name}:PORT\" ]"
+    )]
+    LookUp { name: String },
     #[error("the scheme `{scheme}` is not served; expected http or https")]
     NotHttp { scheme: String },
 }

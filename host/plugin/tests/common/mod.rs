@@ -22,7 +22,7 @@ static TEMP: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().
 pub static HOST: LazyLock<Arc<PluginHost>> = LazyLock::new(|| PluginHost::start(options(&TEMP.path().join("cache"))).unwrap());
 
 pub fn options(cache: &Path) -> HostOptions {
-    HostOptions::new(cache, Compiler::InProcess, RUNTIME.handle().clone())
+    HostOptions { state_dir: Some(cache.with_file_name("state")), ..HostOptions::new(cache, Compiler::InProcess, RUNTIME.handle().clone()) }
 }
 
 /// A guest of the frozen interface: `data` are segments below 1024, `bulk` and `export` are instructions.
@@ -126,6 +126,21 @@ static PROBE: LazyLock<PathBuf> = LazyLock::new(|| rust_guest("tests/guests/prob
 /// A guest that does what its configuration says; see `tests/guests/probe`.
 pub fn probe(config: serde_json::Value) -> PluginSpec {
     PluginSpec { config, ..PluginSpec::new("probe", PROBE.clone()) }
+}
+
+static MANAGED: LazyLock<PathBuf> = LazyLock::new(|| rust_guest("tests/guests/managed", "managed.wasm"));
+
+/// A guest of the full contract; see `tests/guests/managed`.
+pub fn managed(config: serde_json::Value) -> PluginSpec {
+    PluginSpec { config, events: vec![EventKind::Feature], ..PluginSpec::new("managed", MANAGED.clone()) }
+}
+
+/// A guest of the frozen `managed-exporter@0.1.0`. `describe` writes the descriptor at 1024, `data` are segments below 1024.
+pub fn managed_wat(data: &str, describe: &str, configure: &str, export: &str, close: &str) -> Vec<u8> {
+    let text = include_str!("../guests/managed-exporter-0.1.0.wat");
+    let (head, module) = text.split_once("(core module").unwrap();
+    let module = module.replace("CONFIGURE", configure).replace("DESCRIBE", describe).replace("EXPORT", export).replace("CLOSE", close);
+    wat::parse_str(format!("{head}(core module{}", module.replace("DATA", data))).unwrap()
 }
 
 /// Calls a probe once and returns what it found out.

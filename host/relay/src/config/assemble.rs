@@ -44,6 +44,7 @@ pub(super) fn assemble(root: &Node, base: &Path, sources: &Sources, problems: &m
         max_bytes: buffer.max_bytes,
         plugins_dir: base.join(file.plugins_dir.as_deref().unwrap_or(DEFAULT_PLUGINS_DIR)),
         base: base.to_owned(),
+        env: &sources.env,
         build: &sources.build,
     };
     let scopes = scopes(&root, &tenants, problems);

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::common::Common;
 use super::model::{DEFAULT_FLAG_SET, ExporterConfig, Fingerprint, Target};
+use super::sources::Environment;
 use super::{identity, wasm};
 
 /// Upstream's names of Parquet codecs, exact and case-sensitive. It checks them for every kind.
@@ -27,6 +28,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) plugins_dir: PathBuf,
     /// What plugin paths with a `/` are relative to.
     pub(crate) base: PathBuf,
+    /// Where plugins' secrets come from.
+    pub(crate) env: &'a Environment,
     /// What built-in kinds are built with.
     pub(crate) build: &'a BuildContext,
 }
@@ -163,7 +166,7 @@ fn one(written: &Written<'_>, budget: u64, around: &Surroundings<'_>, problems: 
         Some(name) => name.clone(),
         None => unnamed(&kind, &location),
     };
-    let target = target.named(&exporter);
+    let target = target.named(written.flag_set, &exporter, &events);
     let identity = Identity { flag_set: written.flag_set.to_owned(), exporter };
     Some(ExporterConfig { identity, kind, events, policy, target, made_of })
 }

@@ -226,10 +226,12 @@ pub enum Target {
 }
 
 impl Target {
-    /// The same target; a plugin's log lines carry `name`.
-    pub(crate) fn named(mut self, name: &str) -> Target {
+    /// The same target; a plugin is told whose it is and what it gets.
+    pub(crate) fn named(mut self, flag_set: &str, name: &str, events: &[EventKind]) -> Target {
         if let Target::Wasm(spec) = &mut self {
             name.clone_into(&mut spec.name);
+            flag_set.clone_into(&mut spec.flag_set);
+            events.clone_into(&mut spec.events);
         }
         self
     }

@@ -12,6 +12,7 @@ use super::*;
 mod aliases;
 mod flag_sets;
 mod formats;
+mod grants;
 mod sources;
 mod upstream;
 mod variables;
@@ -233,7 +234,7 @@ fn a_blocking_or_unknown_word_has_its_neighbours_named() {
             .ends_with("exporters[0].eventType: expected one of `feature`, `tracking`, `all`, found `features`; did you mean `feature`?")),
         "{found:?}"
     );
-    assert!(found.iter().any(|line| line.contains("exporters[0].secrets: secrets of plugins are not served yet")), "{found:?}");
+    assert!(found.iter().any(|line| line.contains("exporters[0].secrets.A: the environment variable A is not set")), "{found:?}");
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! `kind: wasm`: a custom exporter from a file.
 
+mod grants;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use flagpost_plugin::{PluginLimits, PluginSpec};
-use flagpost_settings::{Node, Place, Problems, Secret, Size, Span, decode, join};
+use flagpost_plugin::{Hidden, Places, PluginLimits, PluginSpec, StateQuota};
+use flagpost_settings::{Data, Node, Place, Problems, Secret, Size, Span, decode, join};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -23,7 +25,7 @@ pub(crate) const KIND: &str = "wasm";
 pub(crate) struct Wasm {
     /// Mandatory. The component's file: a bare name is in `pluginsDir`, anything with a `/` is relative to the configuration file.
     path: Option<String>,
-    /// Handed to the plugin as JSON.
+    /// Handed to the plugin as JSON. A plugin that brings a JSON Schema has it checked.
     config: Value,
     /// Environment variables of the plugin; it sees no others.
     #[schemars(with = "BTreeMap<String, Secret>")]
@@ -33,14 +35,21 @@ pub(crate) struct Wasm {
     /// Private networks that names in `allowedHosts` may lead to, as `10.0.0.0/8`.
     #[schemars(with = "Vec<String>")]
     allowed_networks: Vec<IpNet>,
+    /// TCP connections it may make: `tcp://host:port`.
+    allowed_sockets: Vec<String>,
+    /// Secrets by name. The plugin finds each under its name in its environment, and through the interface `secrets`: a placeholder, or with
+    /// `as: reveal` the secret itself.
+    secrets: BTreeMap<String, grants::SecretKeys>,
+    /// How its HTTP requests are made.
+    http: grants::HttpKeys,
+    /// Directories it may read: its path (`/data`), and the directory, relative to the configuration file.
+    files: BTreeMap<String, String>,
+    /// State it may keep through the interface `key-value`. Without this key: none.
+    state: Option<grants::StateKeys>,
     /// What it may use up.
     limits: Limits,
     /// SHA-256 of the file in hex: another file is not run.
     sha256: Option<String>,
-    /// Not served yet: pass the value through `env` or `config`.
-    #[serde(rename = "secrets")]
-    #[schemars(with = "Value")]
-    _secrets: Option<NotYet>,
 }
 
 /// What a plugin may use up.
@@ -65,19 +74,6 @@ impl Default for Limits {
     }
 }
 
-/// A key that has its meaning already and is not served.
-#[derive(Deserialize)]
-#[serde(try_from = "Value")]
-struct NotYet;
-
-impl TryFrom<Value> for NotYet {
-    type Error = &'static str;
-
-    fn try_from(_: Value) -> Result<Self, &'static str> {
-        Err("secrets of plugins are not served yet; pass the value through `env` or `config` (the plugin then sees it)")
-    }
-}
-
 /// The plugin's specification, and its place: the path as it is written, so that the configuration may move with its plugins.
 pub(crate) fn target(
     path: &str,
@@ -93,9 +89,26 @@ pub(crate) fn target(
         problems.error(path, place("path"), message, "set `path` to the component's file: a bare name is in `pluginsDir`");
         return None;
     };
+    let mut hidden = Hidden::default();
+    let mut places = Places::default();
+    for key in ["config", "env"] {
+        if let Some(entry) = own.get(key) {
+            hide(&entry.value, &mut hidden);
+        }
+    }
+    if let Some(entry) = own.get("config") {
+        note("", &entry.place, &entry.value, &mut places);
+    }
     let spec = PluginSpec {
         config: wasm.config,
+        places,
+        hidden,
         env: wasm.env,
+        secrets: grants::secrets(wasm.secrets, path, own, around, problems),
+        allowed_sockets: wasm.allowed_sockets,
+        http: wasm.http.resolve(&around.base),
+        files: wasm.files.into_iter().map(|(guest, dir)| (guest, around.base.join(dir))).collect(),
+        state: wasm.state.map(|state| StateQuota { max_bytes: state.max_bytes.0, max_keys: state.max_keys }),
         allowed_hosts: wasm.allowed_hosts,
         allowed_networks: wasm.allowed_networks,
         limits: PluginLimits {
@@ -115,6 +128,36 @@ pub(crate) fn target(
     }
     let place = own.get("path").map_or_else(|| json!(written), |entry| identity::written(&entry.value));
     Some((Target::Wasm(Box::new(spec)), vec![("path", place)]))
+}
+
+/// What came from variables may be secret, and a plugin may repeat it.
+fn hide(node: &Node, hidden: &mut Hidden) {
+    match &node.data {
+        Data::Null => {}
+        Data::Scalar(scalar) => {
+            if let Some(written) = &scalar.written {
+                hidden.add(Secret::new(scalar.text.clone()), written.clone());
+            }
+        }
+        Data::List(items) => items.iter().for_each(|item| hide(item, hidden)),
+        Data::Map(entries) => entries.iter().for_each(|entry| hide(&entry.value, hidden)),
+    }
+}
+
+/// Where each value of `config:` stands.
+fn note(path: &str, place: &Place, node: &Node, places: &mut Places) {
+    if *place != Place::Nowhere {
+        places.note(path, place.to_string());
+    }
+    match &node.data {
+        Data::Null | Data::Scalar(_) => {}
+        Data::List(items) => {
+            for (index, item) in items.iter().enumerate() {
+                note(&format!("{path}[{index}]"), &item.place, item, places);
+            }
+        }
+        Data::Map(entries) => entries.iter().for_each(|entry| note(&join(path, &entry.key), &entry.place, &entry.value, places)),
+    }
 }
 
 /// A bare name is in the plugin directory, anything with a `/` is relative to the configuration file.

@@ -1,12 +1,13 @@
 //! `/metrics`: numbers are read when they are asked for. Nothing is counted twice; events of an exporter are computed from its cursor.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use flagpost_delivery::{Delivery, StateKind, TaskStatus};
 use flagpost_event::EventKind;
-use flagpost_plugin::{PluginReport, PluginStats, WasmExporter};
+use flagpost_plugin::{PluginMetric, PluginReport, PluginStats, WasmExporter};
 use flagpost_spool::{DropReason, EventLog, Identity, LogStats};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
@@ -316,6 +317,32 @@ impl Sources {
         for (name, help, value) in PLUGIN_GAUGES {
             families.gauges(name, help, reports.iter().map(|(labels, report)| (labels.clone(), value(report))))?;
         }
+        self.own_numbers(families, plugins.iter().map(|plugin| (labels(plugin), plugin.exporter.metrics())))
+    }
+
+    /// What plugins count themselves. A name is a counter's or a gauge's for all of them: the first one decides.
+    fn own_numbers(&self, families: &mut Families<'_>, plugins: impl Iterator<Item = (Labels, Vec<PluginMetric>)>) -> fmt::Result {
+        /// Whether the name is a counter's, and its labels and values.
+        type Own = (bool, Vec<(Vec<(String, String)>, f64)>);
+        let mut found: BTreeMap<String, Own> = BTreeMap::new();
+        for (labels, metrics) in plugins {
+            let labels: Vec<(String, String)> = labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            for PluginMetric { name, counter, labels: own, value } in metrics {
+                let (kind, samples) = found.entry(name).or_insert_with(|| (counter, Vec::new()));
+                if *kind == counter {
+                    samples.push(([labels.clone(), own].concat(), value));
+                }
+            }
+        }
+        for (name, (counter, samples)) in found {
+            let kind = if counter { MetricType::Counter } else { MetricType::Gauge };
+            let name = format!("flagpost_plugin_custom_{name}");
+            let mut family = families.0.encode_descriptor(&name, "A plugin's own number", None, kind)?;
+            for (labels, value) in samples {
+                let sample = family.encode_family(&labels)?;
+                if counter { ConstCounter::new(value).encode(sample)? } else { ConstGauge::new(value).encode(sample)? }
+            }
+        }
         Ok(())
     }
 }
@@ -358,6 +385,13 @@ const PLUGIN_COUNTERS: &[PluginCounter] = &[
     ("flagpost_plugin_http_truncated", "HTTP responses cut at the cap", |stats| stats.http_truncated),
     ("flagpost_plugin_log_dropped_bytes", "Bytes of log and output dropped over the cap", |stats| stats.log_dropped_bytes),
     ("flagpost_plugin_bad_results", "Results that broke the contract", |stats| stats.bad_results),
+    ("flagpost_plugin_duplicates", "Results that named an event twice", |stats| stats.duplicates),
+    ("flagpost_plugin_texts_cut", "Reasons that were cut", |stats| stats.texts_cut),
+    ("flagpost_plugin_sockets_denied", "Connections and look-ups refused (allowedSockets)", |stats| stats.sockets_denied),
+    ("flagpost_plugin_secrets_refused", "Requests that would have taken a secret where it is not granted", |stats| stats.secrets_refused),
+    ("flagpost_plugin_secrets_blanked", "Answers in which a secret was blanked", |stats| stats.secrets_blanked),
+    ("flagpost_plugin_state_refused", "Uses of state refused (state)", |stats| stats.state_refused),
+    ("flagpost_plugin_metrics_dropped", "Numbers of the plugin's own dropped over the bounds", |stats| stats.metrics_dropped),
     ("flagpost_plugin_replacements", "Files that took the place of one that ran", |stats| stats.replacements),
     ("flagpost_plugin_files_refused", "Files that were not taken in place of one that ran", |stats| stats.files_refused),
 ];

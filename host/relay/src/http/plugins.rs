@@ -16,19 +16,15 @@ const PLUGINS: &str = "plugins";
 #[serde(rename_all = "camelCase")]
 struct Listed<'a> {
     flag_set: &'a str,
-    grants: Grants<'a>,
+    limits: Limits,
     #[serde(flatten)]
     report: PluginReport,
 }
 
-/// What it may; names only, of what may hold secrets.
+/// What one instance may use.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Grants<'a> {
-    allowed_hosts: &'a [String],
-    allowed_networks: Vec<String>,
-    env: Vec<&'a String>,
-    sha256: Option<&'a str>,
+struct Limits {
     memory_bytes: u64,
     timeout_millis: u128,
     cpu_millis: u128,
@@ -71,18 +67,14 @@ fn reload(plugins: &[Plugin], name: &str) -> Response<Reply> {
 }
 
 fn listed(plugin: &Plugin) -> Listed<'_> {
-    let spec = plugin.exporter.spec();
+    let limits = &plugin.exporter.spec().limits;
     Listed {
         flag_set: &plugin.identity.flag_set,
-        grants: Grants {
-            allowed_hosts: &spec.allowed_hosts,
-            allowed_networks: spec.allowed_networks.iter().map(ToString::to_string).collect(),
-            env: spec.env.keys().collect(),
-            sha256: spec.sha256.as_deref(),
-            memory_bytes: spec.limits.memory,
-            timeout_millis: spec.limits.timeout.as_millis(),
-            cpu_millis: spec.limits.cpu.as_millis(),
-            instances: spec.limits.instances,
+        limits: Limits {
+            memory_bytes: limits.memory,
+            timeout_millis: limits.timeout.as_millis(),
+            cpu_millis: limits.cpu.as_millis(),
+            instances: limits.instances,
         },
         report: plugin.exporter.report(),
     }

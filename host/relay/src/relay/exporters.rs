@@ -96,6 +96,7 @@ pub(super) struct Next {
 /// Makes exporters.
 pub(super) struct Workshop {
     pub(super) cache: PathBuf,
+    pub(super) state: Option<PathBuf>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) compiler: Compiler,
     pub(super) work: tokio::runtime::Handle,
@@ -137,6 +138,7 @@ impl Workshop {
             None => PluginHost::start(HostOptions {
                 memory_budget: process::memory_limit() / 4 * 3,
                 clock: self.clock.clone(),
+                state_dir: self.state.clone(),
                 ..HostOptions::new(self.cache.clone(), self.compiler.clone(), self.work.clone())
             })?,
         };

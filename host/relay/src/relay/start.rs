@@ -55,7 +55,8 @@ pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, S
     let log = store.log.clone();
     let gate = Gate::new(delivery.admission(), Box::new(move || log.pressure()), config.buffer.min_free, store::budget(&config.buffer));
     let intakes = Arc::new(Intakes::new(store.log.clone(), [], &gate));
-    let workshop = Workshop { cache: store.cache, clock: settings.clock.clone(), compiler: settings.compiler, work, host: None };
+    let (cache, state, clock) = (store.cache, store.state, settings.clock.clone());
+    let workshop = Workshop { cache, state, clock, compiler: settings.compiler, work, host: None };
     let parts = Parts { intakes, delivery, workshop, additions: settings.additions };
     let live = Arc::new(Live::new(parts, config.clone()));
     live.start().await?;

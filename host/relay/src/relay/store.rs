@@ -15,6 +15,8 @@ use crate::config::{Buffer, BufferType};
 const LEDGER: &str = "ledger.sqlite";
 /// The directory of compiled plugins in `buffer.path`.
 const CACHE: &str = "cache";
+/// The directory of plugins' state in `buffer.path`.
+const STATE: &str = "state";
 
 /// An open store.
 pub(crate) struct Store {
@@ -25,6 +27,8 @@ pub(crate) struct Store {
     pub(crate) stats: Option<LogStats>,
     /// Where compiled plugins are kept.
     pub(crate) cache: PathBuf,
+    /// Where plugins keep their state. `None`: nothing outlives the process.
+    pub(crate) state: Option<PathBuf>,
     /// Held until the end: no second relay writes here.
     pub(crate) lock: Option<Lock>,
 }
@@ -62,7 +66,7 @@ async fn memory(buffer: &Buffer, clock: &Arc<dyn Clock>) -> Result<Store, StartE
     ledger.attach(&id, &[]).await?;
     // Without a directory of its own, a relay keeps compiled plugins with the user's temporary files; the cache refuses what others can write.
     let cache = std::env::temp_dir().join(format!("flagpost-cache-{}", rustix::process::geteuid().as_raw()));
-    Ok(Store { id, log, ledger, stats: None, cache, lock: None })
+    Ok(Store { id, log, ledger, stats: None, cache, state: None, lock: None })
 }
 
 fn disk(buffer: &Buffer, clock: &Arc<dyn Clock>) -> Result<Store, StartError> {
@@ -79,7 +83,8 @@ fn disk(buffer: &Buffer, clock: &Arc<dyn Clock>) -> Result<Store, StartError> {
     let (log, report) = DiskLog::open(options, Arc::new(RealDisk), clock.clone())?;
     say_log(dir, &report);
     let stats = Some(log.stats());
-    Ok(Store { id: format!("{:08x}", log.store()), log: Arc::new(log), ledger, stats, cache: dir.join(CACHE), lock: Some(lock) })
+    let (cache, state) = (dir.join(CACHE), Some(dir.join(STATE)));
+    Ok(Store { id: format!("{:08x}", log.store()), log: Arc::new(log), ledger, stats, cache, state, lock: Some(lock) })
 }
 
 fn bounds(log: &dyn EventLog) -> Vec<(StreamName, Bounds)> {

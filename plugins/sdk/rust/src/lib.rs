@@ -46,6 +46,9 @@ pub mod managed {
             "flagpost:plugin/events@0.1.0": crate::bare::flagpost::plugin::events,
             "flagpost:plugin/log@0.1.0": crate::bare::flagpost::plugin::log,
             "flagpost:plugin/http@0.1.0": crate::bare::flagpost::plugin::http,
+            "flagpost:plugin/secrets@0.1.0": crate::bare::flagpost::plugin::secrets,
+            "flagpost:plugin/metrics@0.1.0": crate::bare::flagpost::plugin::metrics,
+            "flagpost:plugin/key-value@0.1.0": crate::bare::flagpost::plugin::key_value,
         },
     });
 }
@@ -56,7 +59,7 @@ mod http;
 mod plugin;
 
 pub use bare::flagpost::plugin::events::{Event, ExportError, FeatureEvent, PartialFailure, RejectedEvent, RetryLater, TrackingEvent};
-pub use bare::flagpost::plugin::{call, log};
+pub use bare::flagpost::plugin::{call, key_value, log, metrics, secrets};
 pub use config::{Config, Schema, read};
 pub use event::json;
 pub use http::{Reply, Request};

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use exports::flagpost::plugin::exporter::*;
-use flagpost::plugin::{call, config, http, log};
+use flagpost::plugin::{call, config, http, key_value, log, metrics, secrets};
 use serde_json::{Value, json};
 
 struct Probe;
@@ -38,6 +38,39 @@ impl Guest for Probe {
                 std::net::UdpSocket::bind("0.0.0.0:0").err().map(|why| why.to_string()),
                 std::net::ToSocketAddrs::to_socket_addrs("localhost:80").err().map(|why| why.to_string()),
             ]),
+            "read" => json!([
+                told(std::fs::read_to_string(text("file"))),
+                std::fs::write(text("file"), "x").is_ok(),
+                std::fs::write(format!("{}.new", text("file")), "x").is_ok(),
+                std::fs::remove_file(text("file")).is_ok(),
+                std::fs::read_dir("/").is_ok(),
+            ]),
+            "socket" => told(talk(&text("address"))),
+            "listen" => told(std::net::TcpListener::bind(text("address")).map(|_| String::new())),
+            "secret" => json!({ "secret": secrets::get(&text("name")), "env": std::env::var(text("name")).ok() }),
+            "send-secret" => {
+                let header = text("header").replace("PLACEHOLDER", &secrets::get(&text("name")).unwrap_or_default());
+                let header = if config["basic"] == true { format!("Basic {}", base64(header.as_bytes())) } else { header };
+                let body = text("body").replace("PLACEHOLDER", &secrets::get(&text("name")).unwrap_or_default());
+                let mut config = config.clone();
+                config["headers"] = json!({ "authorization": header });
+                config["body"] = json!(body);
+                if config["wasi"] == true { standard_with(&text("method"), &text("url"), &body, &[("authorization", &header)]) } else { simple(&config) }
+            }
+            "say-secret" => {
+                let secret = secrets::get(&text("name")).unwrap_or_default();
+                log::log(log::Level::Warn, &format!("the secret is {secret}"));
+                return Err(ExportError::Misconfigured(format!("the secret is {secret}")));
+            }
+            "count" => {
+                for n in 0..config["times"].as_u64().unwrap() {
+                    metrics::counter_add("rows", 2.5, &[("n".into(), n.to_string())]);
+                }
+                metrics::gauge_set("lag", 7.0, &[]);
+                metrics::gauge_add("lag", -3.0, &[]);
+                json!(null)
+            }
+            "state" => json!(config["steps"].as_array().unwrap().iter().map(step).collect::<Vec<_>>()),
             "stdin" => json!(std::io::stdin().read_to_end(&mut Vec::new()).unwrap()),
             "call" => json!({ "batch": call::batch_id(), "attempt": call::attempt(), "calls": calls }),
             "clock" => json!(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()),
@@ -102,6 +135,54 @@ impl Guest for Probe {
     }
 }
 
+/// A result as the test reads it.
+fn told(result: std::io::Result<String>) -> Value {
+    match result {
+        Ok(text) => json!({ "Ok": text }),
+        Err(why) => json!({ "Err": why.to_string() }),
+    }
+}
+
+/// One step of `key-value`.
+fn step(step: &Value) -> Value {
+    let text = |at: usize| step[at].as_str().unwrap_or_default();
+    let told = |why: key_value::Error| match why {
+        key_value::Error::Denied(why) => json!({ "denied": why }),
+        key_value::Error::Quota(why) => json!({ "quota": why }),
+        key_value::Error::Other(why) => json!({ "other": why }),
+    };
+    match text(0) {
+        "get" => key_value::get(text(1)).map_or_else(told, |value| json!(value.map(|value| String::from_utf8(value).unwrap()))),
+        "set" => key_value::set(text(1), text(2).as_bytes()).map_or_else(told, |()| json!(true)),
+        "fill" => key_value::set(text(1), &vec![b'x'; step[2].as_u64().unwrap() as usize]).map_or_else(told, |()| json!(true)),
+        "delete" => key_value::delete(text(1)).map_or_else(told, |()| json!(true)),
+        _ => key_value::list_keys(text(1)).map_or_else(told, |keys| json!(keys)),
+    }
+}
+
+/// One line to a TCP server, and the one it answers.
+fn talk(address: &str) -> std::io::Result<String> {
+    use std::io::{BufRead as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(address)?;
+    stream.write_all(b"hello\n")?;
+    let mut line = String::new();
+    std::io::BufReader::new(stream).read_line(&mut line)?;
+    Ok(line)
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for three in bytes.chunks(3) {
+        let bits = three.iter().chain([&0, &0]).take(3).fold(0u32, |bits, &byte| bits << 8 | u32::from(byte));
+        for at in 0..4 {
+            let letter = if at <= three.len() { LETTERS[(bits >> (18 - 6 * at) & 63) as usize] } else { b'=' };
+            out.push(char::from(letter));
+        }
+    }
+    out
+}
+
 /// Through our own interface.
 fn simple(config: &Value) -> Value {
     let text = |key: &str| config[key].as_str().unwrap_or_default().to_owned();
@@ -120,9 +201,17 @@ fn simple(config: &Value) -> Value {
 
 /// Through wasi:http.
 fn standard(method: &str, url: &str, body: &str) -> Value {
+    standard_with(method, url, body, &[])
+}
+
+fn standard_with(method: &str, url: &str, body: &str, headers: &[(&str, &str)]) -> Value {
     use wstd::http::{Body, Client, Method, Request};
     wstd::runtime::block_on(async {
-        let request = Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(url).body(Body::from(body.to_owned())).unwrap();
+        let mut request = Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body.to_owned())).unwrap();
         match Client::new().send(request).await {
             Ok(reply) => {
                 let status = reply.status().as_u16();

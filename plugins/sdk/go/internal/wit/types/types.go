@@ -24,7 +24,7 @@ type Option[T any] struct {
 	value T
 }
 
-func None[T any]() Option[T]       { return Option[T]{} }
+func None[T any]() Option[T]        { return Option[T]{} }
 func Some[T any](value T) Option[T] { return Option[T]{true, value} }
 
 func (o Option[T]) Tag() uint8 {

@@ -67,7 +67,7 @@ type Request struct {
 }
 
 type Response struct {
-	// Any status is a response. Redirects are not followed.
+	// Any status is a response. Redirects are followed only where the operator says so (`http: { redirects }`).
 	Status uint16
 	// Names in lower case.
 	Headers []witTypes.Tuple2[string, string]

@@ -18,6 +18,7 @@ const (
 	Level_Error uint8 = 4
 )
 
+// The relay's levels; what is below its `logLevel` is not written.
 type Level = uint8
 
 //go:wasmimport flagpost:plugin/log@0.1.0 log

@@ -1,5 +1,9 @@
 //! What the configuration says about one plugin, and what is wrong with it.
 
+mod grants;
+
+pub use grants::{PluginGrants, PluginHttp, PluginSecret, SecretUse, StateQuota};
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -35,10 +39,20 @@ pub struct PluginSpec {
     pub hidden: Hidden,
     /// Environment variables the guest sees. Nothing of the host's environment is inherited.
     pub env: BTreeMap<String, String>,
+    /// Secrets by name: the guest finds them, or placeholders, under the name in its environment and through `secrets`.
+    pub secrets: BTreeMap<String, PluginSecret>,
     /// Outbound HTTP granted: `[METHOD[,METHOD] ]scheme://host[:port]`. Empty: none.
     pub allowed_hosts: Vec<String>,
     /// Networks that names may resolve into although they are private.
     pub allowed_networks: Vec<IpNet>,
+    /// TCP connections granted: `tcp://host:port`. Empty: none.
+    pub allowed_sockets: Vec<String>,
+    /// How its requests are made.
+    pub http: PluginHttp,
+    /// Directories it may read: its path, the host's.
+    pub files: BTreeMap<String, PathBuf>,
+    /// State it may keep. `None`: none.
+    pub state: Option<StateQuota>,
     /// What one instance may use.
     pub limits: PluginLimits,
     /// Hex SHA-256 the file must have.
@@ -55,8 +69,7 @@ impl fmt::Debug for PluginSpec {
             .field("path", &self.path)
             .field("config", &keys)
             .field("env", &self.env.keys().collect::<Vec<_>>())
-            .field("allowed_hosts", &self.allowed_hosts)
-            .field("allowed_networks", &self.allowed_networks)
+            .field("grants", &PluginGrants::of(self))
             .field("limits", &self.limits)
             .field("sha256", &self.sha256)
             .field("max_events_per_call", &self.max_events_per_call)
@@ -76,8 +89,13 @@ impl PluginSpec {
             places: Places::default(),
             hidden: Hidden::default(),
             env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             allowed_hosts: Vec::new(),
             allowed_networks: Vec::new(),
+            allowed_sockets: Vec::new(),
+            http: PluginHttp::default(),
+            files: BTreeMap::new(),
+            state: None,
             limits: PluginLimits::default(),
             sha256: None,
             max_events_per_call: None,
@@ -108,6 +126,9 @@ impl PluginSpec {
         }
         if self.max_events_per_call == Some(0) {
             problem("maxEventsPerCall".to_owned(), "0 events per call deliver nothing; expected 1 or more".to_owned());
+        }
+        for (key, message) in grants::problems(self) {
+            problem(key, message);
         }
         for (key, message) in self.limits.problems() {
             problem(format!("limits.{key}"), message);
@@ -216,7 +237,9 @@ mod tests {
         let mut spec = PluginSpec::new("acme", "acme.wasm");
         spec.config = serde_json::json!({ "key": "secret-1" });
         spec.env.insert("ACME_KEY".to_owned(), "secret-2".to_owned());
+        let value = flagpost_exporter::Secret::new("secret-3");
+        spec.secrets.insert("ACME_PASS".to_owned(), PluginSecret { value, hosts: Vec::new(), exposure: SecretUse::Reveal });
         let text = format!("{spec:?}");
-        assert!(text.contains("ACME_KEY") && !text.contains("secret"), "{text}");
+        assert!(text.contains("ACME_KEY") && !text.contains("secret-"), "{text}");
     }
 }
