@@ -4,6 +4,8 @@
 
 mod aws;
 mod azure;
+mod author_commands;
+mod authors;
 mod batches;
 mod bigquery;
 mod bookkeeping;
