@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod aws;
-mod azure;
 mod author_commands;
 mod authors;
+mod aws;
+mod azure;
 mod batches;
 mod bigquery;
 mod bookkeeping;

@@ -21,16 +21,28 @@ use crate::googlestorage;
 use crate::kafka;
 #[cfg(feature = "kinesis")]
 use crate::kinesis;
+#[cfg(not(all(
+    feature = "azure",
+    feature = "bigquery",
+    feature = "googlestorage",
+    feature = "kafka",
+    feature = "kinesis",
+    feature = "opentelemetry",
+    feature = "pubsub",
+    feature = "s3",
+    feature = "sqs"
+)))]
+use crate::later;
+#[cfg(feature = "opentelemetry")]
+use crate::opentelemetry;
+use crate::otel::Otel;
 #[cfg(feature = "pubsub")]
 use crate::pubsub;
 #[cfg(feature = "s3")]
 use crate::s3;
-#[cfg(feature = "opentelemetry")]
-use crate::opentelemetry;
-use crate::otel::Otel;
 #[cfg(feature = "sqs")]
 use crate::sqs;
-use crate::{ConfigError, ConfigProblem, Exporter, LineSink, file, later, log, webhook};
+use crate::{ConfigError, ConfigProblem, Exporter, LineSink, file, log, webhook};
 
 /// Builds an exporter from its own keys.
 pub type BuildFn = fn(&Node, &BuildContext) -> Result<Built, ConfigError>;

@@ -23,6 +23,17 @@ mod kafka;
 mod kind;
 #[cfg(feature = "kinesis")]
 mod kinesis;
+#[cfg(not(all(
+    feature = "azure",
+    feature = "bigquery",
+    feature = "googlestorage",
+    feature = "kafka",
+    feature = "kinesis",
+    feature = "opentelemetry",
+    feature = "pubsub",
+    feature = "s3",
+    feature = "sqs"
+)))]
 mod later;
 mod log;
 mod name;
