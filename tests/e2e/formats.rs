@@ -42,7 +42,7 @@ fn user(number: usize) -> String {
     }
 }
 
-fn feature(number: usize) -> String {
+pub(crate) fn feature(number: usize) -> String {
     let context = if number.is_multiple_of(3) { "anonymousUser" } else { "user" };
     let mut event = json!({
         "kind": "feature", "contextKind": context, "userKey": user(number), "creationDate": 1_700_000_000 + number, "key": format!("flag-{number}"),

@@ -2,14 +2,19 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod author_commands;
+mod authors;
 mod aws;
+mod azure;
 mod batches;
+mod bigquery;
 mod bookkeeping;
 mod clients;
 mod command_line;
 mod differences;
 mod drain;
 mod formats;
+mod gcs;
 mod identity;
 mod intake;
 mod kafka;
@@ -17,14 +22,17 @@ mod kill;
 mod kinesis;
 mod logging;
 mod neighbours;
+mod objects;
 mod opentelemetry;
 mod pass_through;
 mod plugins;
 mod poison;
 mod probes;
+mod pubsub;
 mod readers;
 mod reload;
 mod replace;
+mod s3;
 mod shutdown;
 mod sqs;
 mod surface;

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
+mod authors;
 mod build;
 mod evaluation;
 mod events;
@@ -21,6 +22,7 @@ mod store;
 mod target;
 mod upstream;
 
+pub use authors::Author;
 pub use build::{example_plugin, program_path, versioned_plugin};
 pub use evaluation::{Asked, Evaluation, Flags};
 pub use events::{body, event, event_number, events, poison};

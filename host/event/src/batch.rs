@@ -158,6 +158,8 @@ impl EventBatch {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::single_range_in_vec_init)]
+
     use super::*;
 
     #[test]

@@ -11,16 +11,38 @@ use flagpost_settings::{Node, Place, Problems, decode, fields, schema};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
+#[cfg(feature = "azure")]
+use crate::azure;
+#[cfg(feature = "bigquery")]
+use crate::bigquery;
+#[cfg(feature = "googlestorage")]
+use crate::googlestorage;
 #[cfg(feature = "kafka")]
 use crate::kafka;
 #[cfg(feature = "kinesis")]
 use crate::kinesis;
+#[cfg(not(all(
+    feature = "azure",
+    feature = "bigquery",
+    feature = "googlestorage",
+    feature = "kafka",
+    feature = "kinesis",
+    feature = "opentelemetry",
+    feature = "pubsub",
+    feature = "s3",
+    feature = "sqs"
+)))]
+use crate::later;
 #[cfg(feature = "opentelemetry")]
 use crate::opentelemetry;
 use crate::otel::Otel;
+#[cfg(feature = "pubsub")]
+use crate::pubsub;
+#[cfg(feature = "s3")]
+use crate::s3;
 #[cfg(feature = "sqs")]
 use crate::sqs;
-use crate::{ConfigError, ConfigProblem, Exporter, LineSink, file, later, log, webhook};
+use crate::{ConfigError, ConfigProblem, Exporter, LineSink, file, log, webhook};
 
 /// Builds an exporter from its own keys.
 pub type BuildFn = fn(&Node, &BuildContext) -> Result<Built, ConfigError>;
@@ -140,8 +162,17 @@ pub fn kinds() -> &'static [KindInfo] {
         KindInfo::of::<file::Keys>(),
         KindInfo::of::<log::Keys>(),
         KindInfo::of::<webhook::Keys>(),
+        #[cfg(feature = "s3")]
+        KindInfo::of::<s3::Keys>(),
+        #[cfg(not(feature = "s3"))]
         KindInfo::of::<later::S3>(),
+        #[cfg(feature = "googlestorage")]
+        KindInfo::of::<googlestorage::Keys>(),
+        #[cfg(not(feature = "googlestorage"))]
         KindInfo::of::<later::GoogleStorage>(),
+        #[cfg(feature = "azure")]
+        KindInfo::of::<azure::Keys>(),
+        #[cfg(not(feature = "azure"))]
         KindInfo::of::<later::AzureBlobStorage>(),
         #[cfg(feature = "kafka")]
         KindInfo::of::<kafka::Keys>(),
@@ -155,7 +186,13 @@ pub fn kinds() -> &'static [KindInfo] {
         KindInfo::of::<sqs::Keys>(),
         #[cfg(not(feature = "sqs"))]
         KindInfo::of::<later::Sqs>(),
+        #[cfg(feature = "pubsub")]
+        KindInfo::of::<pubsub::Keys>(),
+        #[cfg(not(feature = "pubsub"))]
         KindInfo::of::<later::PubSub>(),
+        #[cfg(feature = "bigquery")]
+        KindInfo::of::<bigquery::Keys>(),
+        #[cfg(not(feature = "bigquery"))]
         KindInfo::of::<later::BigQuery>(),
         #[cfg(feature = "opentelemetry")]
         KindInfo::of::<opentelemetry::Keys>(),

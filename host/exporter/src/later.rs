@@ -13,14 +13,19 @@ use serde::Deserialize;
 #[cfg(not(feature = "kafka"))]
 use serde_json::Value;
 
-use crate::config::{invalid, require};
-use crate::file::DEFAULT_FILENAME;
-use crate::format::{DEFAULT_CSV_TEMPLATE, DEFAULT_FORMAT, DEFAULT_PARQUET_CODEC};
+#[cfg(not(all(feature = "azure", feature = "bigquery")))]
+use crate::Secret;
+#[cfg(not(all(feature = "bigquery", feature = "kafka", feature = "kinesis", feature = "pubsub")))]
+use crate::config::invalid;
+#[cfg(not(all(feature = "azure", feature = "googlestorage", feature = "s3", feature = "sqs")))]
+use crate::config::require;
 use crate::kind::Kind;
-use crate::{BuildContext, Exporter, Secret, kinds};
+#[cfg(not(all(feature = "azure", feature = "googlestorage", feature = "s3")))]
+use crate::name::Join;
+#[cfg(not(all(feature = "azure", feature = "googlestorage", feature = "s3")))]
+use crate::objects::object_keys;
+use crate::{BuildContext, Exporter, kinds};
 
-/// Upstream's default table, for tracking events, too.
-const DEFAULT_TABLE: &str = "feature_flag_evaluations";
 /// Upstream's default name of the tracer.
 #[cfg(not(feature = "opentelemetry"))]
 const DEFAULT_TRACER: &str = "go-feature-flag";
@@ -42,87 +47,60 @@ macro_rules! kind {
             const LOCATION: &'static [&'static str] = &$location;
             const SERVED: bool = false;
 
-            fn build(self, problems: &mut Problems, _: &BuildContext) -> Option<Arc<dyn Exporter>> {
-                let check: fn(&Self, &mut Problems) = $check;
-                check(&self, problems);
+            fn build(self, problems: &mut Problems, context: &BuildContext) -> Option<Arc<dyn Exporter>> {
+                let check: fn(&Self, &mut Problems, &BuildContext) = $check;
+                check(&self, problems, context);
                 not_served(problems, $name)
             }
         }
     };
 }
 
-macro_rules! objects {
-    ($(#[$doc:meta])* $type:ident { $($(#[$attribute:meta])* $field:ident: $of:ty,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Deserialize, JsonSchema)]
-        #[serde(default, rename_all = "camelCase")]
-        pub(crate) struct $type {
-            $($(#[$attribute])* $field: $of,)*
-            /// In front of each object's name.
-            path: String,
-            /// `JSON` (one object per line), `CSV` or `Parquet`, in any case.
-            format: String,
-            /// Names of objects: a template with `{{ .Hostname}}`, `{{ .Timestamp}}` or `{{ .BatchId}}`, `{{ .Format}}`, `{{ .Date}}`,
-            /// `{{ .Hour}}`, `{{ .FlagSet}}`, `{{ .EventType}}`.
-            filename: String,
-            /// One line of CSV: a template over an event's fields, with its line feed.
-            csv_template: String,
-            /// Ours: writes every value that `csvTemplate` prints as a quoted field (RFC 4180).
-            csv_quote: bool,
-            /// How Parquet is compressed: `UNCOMPRESSED`, `SNAPPY`, `GZIP`, `BROTLI`, `ZSTD` or `LZ4_RAW`.
-            parquet_compression_codec: String,
-        }
-
-        impl Default for $type {
-            fn default() -> Self {
-                $type {
-                    $($field: Default::default(),)*
-                    path: String::new(),
-                    format: DEFAULT_FORMAT.to_owned(),
-                    filename: DEFAULT_FILENAME.to_owned(),
-                    csv_template: DEFAULT_CSV_TEMPLATE.to_owned(),
-                    csv_quote: false,
-                    parquet_compression_codec: DEFAULT_PARQUET_CODEC.to_owned(),
-                }
-            }
-        }
-    };
-}
-
-objects! {
-    /// Objects in an Amazon S3 bucket. Credentials and region come from the environment, as everywhere in AWS.
+#[cfg(not(feature = "s3"))]
+object_keys! {
+    /// Objects in an Amazon S3 bucket. This program was built without it (cargo feature `s3`).
     S3 {
         /// Mandatory. The bucket.
-        bucket: String,
+        bucket: String = String::new(),
     }
 }
-kind!(S3 "s3" ["bucket", "path", "filename"], |keys, problems| require(problems, "s3", "bucket", &keys.bucket, "my-bucket"));
-
-objects! {
-    /// Objects in a Google Cloud Storage bucket. Credentials are the application default ones.
-    GoogleStorage {
-        /// Mandatory. The bucket.
-        bucket: String,
-    }
-}
-kind!(GoogleStorage "googleStorage" ["bucket", "path", "filename"], |keys, problems| {
-    require(problems, "googleStorage", "bucket", &keys.bucket, "my-bucket");
+#[cfg(not(feature = "s3"))]
+kind!(S3 "s3" ["bucket", "path", "filename"], |keys, problems, context| {
+    require(problems, "s3", "bucket", &keys.bucket, "my-bucket");
+    keys.objects(Join::Slash).check(problems, context);
 });
 
-objects! {
-    /// Block blobs in an Azure storage container.
-    AzureBlobStorage {
-        /// Mandatory. The container.
-        container: String,
-        /// Mandatory. The storage account.
-        account_name: String,
-        /// The account's key; without one, the environment's, the workload's or the machine's identity.
-        account_key: Option<Secret>,
+#[cfg(not(feature = "googlestorage"))]
+object_keys! {
+    /// Objects in a Google Cloud Storage bucket. This program was built without it (cargo feature `googlestorage`).
+    GoogleStorage {
+        /// Mandatory. The bucket.
+        bucket: String = String::new(),
     }
 }
-kind!(AzureBlobStorage "azureBlobStorage" ["accountName", "container", "path", "filename"], |keys, problems| {
+#[cfg(not(feature = "googlestorage"))]
+kind!(GoogleStorage "googleStorage" ["bucket", "path", "filename"], |keys, problems, context| {
+    require(problems, "googleStorage", "bucket", &keys.bucket, "my-bucket");
+    keys.objects(Join::Clean).check(problems, context);
+});
+
+#[cfg(not(feature = "azure"))]
+object_keys! {
+    /// Block blobs in an Azure storage container. This program was built without it (cargo feature `azure`).
+    AzureBlobStorage {
+        /// Mandatory. The container.
+        container: String = String::new(),
+        /// Mandatory. The storage account.
+        account_name: String = String::new(),
+        /// The account's key; without one, the environment's, the workload's or the machine's identity.
+        account_key: Option<Secret> = None,
+    }
+}
+#[cfg(not(feature = "azure"))]
+kind!(AzureBlobStorage "azureBlobStorage" ["accountName", "container", "path", "filename"], |keys, problems, context| {
     require(problems, "azureBlobStorage", "container", &keys.container, "my-container");
     require(problems, "azureBlobStorage", "accountName", &keys.account_name, "my-account");
+    keys.objects(Join::SlashAfterPath).check(problems, context);
 });
 
 /// One Kafka message per event; the key is the event's user key. This program was built without it (cargo feature `kafka`).
@@ -147,7 +125,7 @@ struct KafkaTarget {
     config: BTreeMap<String, Value>,
 }
 #[cfg(not(feature = "kafka"))]
-kind!(Kafka "kafka" ["kafka.topic", "kafka.addresses"], |keys, problems| {
+kind!(Kafka "kafka" ["kafka.topic", "kafka.addresses"], |keys, problems, _| {
     let target = &keys.kafka;
     let addresses = target.addresses.iter().flat_map(|text| text.split(',')).filter(|address| !address.trim().is_empty());
     if target.topic.is_empty() || addresses.count() == 0 {
@@ -168,7 +146,7 @@ pub(crate) struct Kinesis {
     stream_name: String,
 }
 #[cfg(not(feature = "kinesis"))]
-kind!(Kinesis "kinesis" ["streamArn", "streamName"], |keys, problems| {
+kind!(Kinesis "kinesis" ["streamArn", "streamName"], |keys, problems, _| {
     if keys.stream_arn.is_empty() && keys.stream_name.is_empty() {
         let what = "no \"streamArn\" or \"streamName\" property found for kind \"kinesis\"";
         invalid(problems, "streamName", what, "set `streamName: my-stream`");
@@ -184,11 +162,12 @@ pub(crate) struct Sqs {
     queue_url: String,
 }
 #[cfg(not(feature = "sqs"))]
-kind!(Sqs "sqs" ["queueUrl"], |keys, problems| {
+kind!(Sqs "sqs" ["queueUrl"], |keys, problems, _| {
     require(problems, "sqs", "queueUrl", &keys.queue_url, "https://sqs.eu-west-1.amazonaws.com/123456789012/my-queue");
 });
 
-/// One message per event on a Google Cloud Pub/Sub topic. Credentials are the application default ones.
+/// One message per event on a Google Cloud Pub/Sub topic. This program was built without it (cargo feature `pubsub`).
+#[cfg(not(feature = "pubsub"))]
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct PubSub {
@@ -198,7 +177,8 @@ pub(crate) struct PubSub {
     /// Mandatory. The topic's id, or `projects/P/topics/T`.
     topic: String,
 }
-kind!(PubSub "pubsub" ["projectID", "topic"], |keys, problems| {
+#[cfg(not(feature = "pubsub"))]
+kind!(PubSub "pubsub" ["projectID", "topic"], |keys, problems, _| {
     if keys.project_id.is_empty() || keys.topic.is_empty() {
         let missing = if keys.project_id.is_empty() { "projectID" } else { "topic" };
         let what = "\"projectID\" and \"topic\" are required for kind \"pubsub\"";
@@ -206,8 +186,9 @@ kind!(PubSub "pubsub" ["projectID", "topic"], |keys, problems| {
     }
 });
 
-/// Rows of a Google BigQuery table.
-#[derive(Debug, Deserialize, JsonSchema)]
+/// Rows of a Google BigQuery table. This program was built without it (cargo feature `bigquery`).
+#[cfg(not(feature = "bigquery"))]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct BigQuery {
     /// Mandatory. The project's id.
@@ -216,26 +197,15 @@ pub(crate) struct BigQuery {
     /// Mandatory. The dataset's id.
     #[serde(rename = "datasetID")]
     dataset_id: String,
-    /// The table, for tracking events, too.
+    /// The table.
     table_name: String,
-    /// Credentials as JSON text; without them, the application default ones.
+    /// Credentials as JSON text.
     google_credentials: Option<Secret>,
     /// Makes the dataset and the table when they are missing.
     auto_migrate: bool,
 }
-
-impl Default for BigQuery {
-    fn default() -> Self {
-        BigQuery {
-            project_id: String::new(),
-            dataset_id: String::new(),
-            table_name: DEFAULT_TABLE.to_owned(),
-            google_credentials: None,
-            auto_migrate: false,
-        }
-    }
-}
-kind!(BigQuery "bigquery" ["projectID", "datasetID", "tableName"], |keys, problems| {
+#[cfg(not(feature = "bigquery"))]
+kind!(BigQuery "bigquery" ["projectID", "datasetID", "tableName"], |keys, problems, _| {
     if keys.project_id.is_empty() || keys.dataset_id.is_empty() {
         let missing = if keys.project_id.is_empty() { "projectID" } else { "datasetID" };
         let what = "\"projectID\" and \"datasetID\" are required for kind \"bigquery\"";
@@ -259,4 +229,4 @@ impl Default for OpenTelemetry {
     }
 }
 #[cfg(not(feature = "opentelemetry"))]
-kind!(OpenTelemetry "opentelemetry" ["tracerName"], |_, _| ());
+kind!(OpenTelemetry "opentelemetry" ["tracerName"], |_, _, _| ());

@@ -5,22 +5,47 @@
 
 #[cfg(feature = "aws")]
 mod aws;
+#[cfg(feature = "azure")]
+mod azure;
+#[cfg(feature = "bigquery")]
+mod bigquery;
 mod config;
 mod file;
 mod format;
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(feature = "google")]
+mod google;
+#[cfg(feature = "googlestorage")]
+mod googlestorage;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod kind;
 #[cfg(feature = "kinesis")]
 mod kinesis;
+#[cfg(not(all(
+    feature = "azure",
+    feature = "bigquery",
+    feature = "googlestorage",
+    feature = "kafka",
+    feature = "kinesis",
+    feature = "opentelemetry",
+    feature = "pubsub",
+    feature = "s3",
+    feature = "sqs"
+)))]
 mod later;
 mod log;
+mod name;
+mod objects;
 #[cfg(feature = "opentelemetry")]
 mod opentelemetry;
 mod otel;
 mod outcome;
+#[cfg(feature = "pubsub")]
+mod pubsub;
+#[cfg(feature = "s3")]
+mod s3;
 mod sink;
 #[cfg(feature = "sqs")]
 mod sqs;

@@ -15,7 +15,7 @@ use crate::guest::{CallFailure, Shared};
 use crate::host::PluginHost;
 use crate::life::{Life, run};
 use crate::memory::Reservation;
-use crate::{PluginGrants, PluginMetric, PluginReport, PluginState, PluginStats};
+use crate::{PluginGrants, PluginMetric, PluginReport, PluginSpec, PluginState, PluginStats};
 
 /// Events of one call when the configuration says nothing: cost per event is flat from 100 on, and memory, which never shrinks, stays
 /// small.
@@ -68,6 +68,7 @@ impl WasmExporter {
             digest: facts.digest.clone(),
             size: facts.size,
             loading: facts.loading,
+            loads: facts.loads,
             refused: facts.refused.clone(),
             draining: facts.draining(),
             crashes_in_a_row,
@@ -95,6 +96,23 @@ impl WasmExporter {
     /// Counters, for `/metrics`.
     pub fn stats(&self) -> PluginStats {
         self.life.shared.counters.read()
+    }
+
+    /// What it is configured with: its grants among it.
+    pub fn spec(&self) -> &PluginSpec {
+        &self.life.shared.spec
+    }
+
+    /// Tries its file again, now: a file that runs already changes nothing. [`PluginReport::loads`] rises when that is done.
+    pub fn reload(&self) {
+        self.life.asked.notify_one();
+    }
+
+    /// Drops every instance that has no call under way, without a word to it, as a limit or a restart does: the next call gets a new one.
+    pub fn drop_instances(&self) {
+        if let Some(generation) = self.life.slot.current() {
+            generation.drop_all();
+        }
     }
 
     /// Nothing is loaded or begun any more.

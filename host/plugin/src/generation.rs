@@ -89,6 +89,11 @@ impl Generation {
         self.idle().retain(|instance| now.saturating_duration_since(instance.idle_since) < MAX_IDLE);
     }
 
+    /// Drops idle instances, however young.
+    pub(crate) fn drop_all(&self) {
+        self.idle().clear();
+    }
+
     /// Another one has taken its place: idle instances go at once, the others with the calls that are under way. Until then `memory` is
     /// held for them.
     pub(crate) fn retire(&self, memory: Reservation) {

@@ -15,7 +15,7 @@ use crate::engine::{self, TickerGuard};
 use crate::guest::{self, GuestState, Shared};
 use crate::memory::{Budget, Reservation};
 use crate::metrics::Metrics;
-use crate::outbound::{Outbound, Resolver, SystemResolver, Way};
+use crate::outbound::{Outbound, Resolver, Responder, SystemResolver, Way};
 use crate::payload::Payloads;
 use crate::policy::Policy;
 use crate::secrets::Secrets;
@@ -43,6 +43,8 @@ pub struct HostOptions {
     pub state_dir: Option<PathBuf>,
     /// Where names in guests' requests are looked up.
     pub resolver: Arc<dyn Resolver>,
+    /// Answers guests' requests in place of the network. Whatever it is asked for is granted, unless `allowedHosts` names something.
+    pub responder: Option<Arc<dyn Responder>>,
 }
 
 impl HostOptions {
@@ -56,6 +58,7 @@ impl HostOptions {
             clock: Arc::new(SystemClock),
             state_dir: None,
             resolver: Arc::new(SystemResolver),
+            responder: None,
         }
     }
 }
@@ -167,6 +170,7 @@ impl PluginHost {
             http: spec.http.clone(),
             secrets: Arc::clone(&secrets),
             resolver: Arc::clone(&self.options.resolver),
+            responder: self.options.responder.clone(),
             counters: Arc::clone(&counters),
             denials: Arc::clone(&denials),
         });

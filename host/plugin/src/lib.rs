@@ -89,7 +89,7 @@ pub use compile::compile_main;
 pub use exporter::WasmExporter;
 pub use host::{Compiler, HostError, HostOptions, PluginHost};
 pub use metrics::PluginMetric;
-pub use outbound::{Resolver, SystemResolver};
+pub use outbound::{Resolver, Responder, SystemResolver, Unanswered};
 pub use places::{Places, PluginDiagnostic};
 pub use redact::Hidden;
 pub use report::{LoadStep, PluginEncoding, PluginReport, PluginState, PluginStats, RefusedFile};

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use flagpost_exporter::Readiness;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::cache::Digest;
@@ -47,6 +47,8 @@ pub(crate) struct Life {
     pub(crate) slot: Slot,
     pub(crate) readiness: watch::Sender<Readiness>,
     facts: Mutex<Facts>,
+    /// Somebody wants the file tried again.
+    pub(crate) asked: Notify,
     /// What its instances may use. Given back when the last call has ended.
     _memory: Reservation,
 }
@@ -62,6 +64,8 @@ pub(crate) struct Facts {
     pub(crate) refused: Option<RefusedFile>,
     /// What the file last tried does not take of its configuration.
     pub(crate) diagnostics: Vec<PluginDiagnostic>,
+    /// How often a file was tried, whatever came of it.
+    pub(crate) loads: u64,
     older: Vec<Weak<Generation>>,
 }
 
@@ -75,7 +79,7 @@ impl Facts {
 impl Life {
     pub(crate) fn new(host: Arc<PluginHost>, shared: Arc<Shared>, memory: Reservation) -> Self {
         let (readiness, _) = watch::channel(Readiness::Preparing);
-        Life { host, shared, slot: Slot::default(), readiness, facts: Mutex::default(), _memory: memory }
+        Life { host, shared, slot: Slot::default(), readiness, facts: Mutex::default(), asked: Notify::new(), _memory: memory }
     }
 
     pub(crate) fn facts(&self) -> MutexGuard<'_, Facts> {
@@ -193,6 +197,7 @@ pub(crate) async fn run(life: Arc<Life>) {
                 passes.then_some(again)
             }
         };
+        life.facts().loads += 1;
         match another(&life, &mut versions, tried, retry).await {
             Some(version) => (tried, again) = (version, AGAIN.0),
             None => again = (again * 2).min(AGAIN.1),
@@ -221,6 +226,7 @@ async fn another(life: &Life, versions: &mut watch::Receiver<Stamp>, tried: Stam
                 Err(_) => std::future::pending().await,
             },
             () = retried => return None,
+            () = life.asked.notified() => return None,
             _ = idle.tick() => if let Some(generation) = life.slot.current() {
                 generation.drop_idle(Instant::now());
             },

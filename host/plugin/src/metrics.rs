@@ -47,9 +47,12 @@ pub(crate) enum Change {
 
 type Labels = Vec<(String, String)>;
 
+/// Whether a name is a counter's, and its values.
+type Family = (bool, BTreeMap<Labels, f64>);
+
 /// The numbers of one plugin.
 #[derive(Debug, Default)]
-pub(crate) struct Metrics(Mutex<BTreeMap<String, (bool, BTreeMap<Labels, f64>)>>);
+pub(crate) struct Metrics(Mutex<BTreeMap<String, Family>>);
 
 impl Metrics {
     /// Changes a number. `false`: it goes beyond what is bounded, or is no number that can be kept; nothing was changed.

@@ -285,10 +285,12 @@ mod tests {
         assert_eq!(text(&three[2], &different), "[{\"a\":2}]");
         assert_eq!(pool.lock().counts, (2, 1));
         assert_eq!(text(&three[2], &first), "[{\"a\":1}]");
-        assert_eq!((pool.lock().counts, pool.lock().kept.len()), ((2, 2), 1), "all had the first one");
+        assert_eq!(pool.lock().counts, (2, 2));
+        assert_eq!(pool.lock().kept.len(), 1, "all had the first one");
         drop(other);
         drop(three);
-        assert_eq!((pool.lock().kept.len(), pool.lock().bytes, pool.lock().users.len()), (0, 0, 0));
+        let state = pool.lock();
+        assert_eq!((state.kept.len(), state.bytes, state.users.len()), (0, 0, 0));
     }
 
     #[test]

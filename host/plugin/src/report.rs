@@ -25,6 +25,8 @@ pub struct PluginReport {
     pub size: Option<u64>,
     /// What is being done with a file right now, to run it first or in place of the one that runs.
     pub loading: Option<LoadStep>,
+    /// How often a file was tried so far, whatever came of it.
+    pub loads: u64,
     /// The file that is there now and does not run, while an older one does.
     pub refused: Option<RefusedFile>,
     /// Earlier generations that have a call under way.

@@ -1,7 +1,6 @@
 //! The command line.
 
 use std::error::Error;
-use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,6 +13,7 @@ use flagpost_event::StreamName;
 use crate::config::{self, Loaded, Located, Sources};
 
 mod drain;
+mod plugin;
 mod probe;
 mod reload;
 mod run;
@@ -61,11 +61,10 @@ enum Command {
         #[command(subcommand)]
         command: SpoolCommand,
     },
-    /// Works on plugins.
-    #[command(hide = true)]
+    /// Makes, builds, tries and measures plugins; lists those of a running relay.
     Plugin {
         #[command(subcommand)]
-        command: PluginCommand,
+        command: plugin::Command,
     },
     /// Prints the version.
     Version,
@@ -99,17 +98,6 @@ struct StoreArguments {
     config: Option<PathBuf>,
 }
 
-#[derive(Debug, Subcommand)]
-enum PluginCommand {
-    /// Compiles a component; the relay runs this as a child of its own.
-    Compile {
-        /// The component.
-        input: OsString,
-        /// Where the machine code goes.
-        output: OsString,
-    },
-}
-
 /// The program. Exit codes: 0 done, 1 wrong configuration or failure, 2 wrong command line, 130 and 143 ended by a second signal
 /// (`drain`: by the first).
 pub fn main() -> ExitCode {
@@ -123,7 +111,7 @@ pub fn main() -> ExitCode {
         }
         Some(Command::Drain { config, timeout }) => drain::drain(config.or(arguments.config).as_deref(), timeout),
         Some(Command::Spool { command }) => spool(command),
-        Some(Command::Plugin { command: PluginCommand::Compile { input, output } }) => flagpost_plugin::compile_main([input, output]),
+        Some(Command::Plugin { command }) => plugin::run(command),
         Some(Command::Version) => {
             say(concat!("flagpost ", env!("CARGO_PKG_VERSION")));
             ExitCode::SUCCESS

@@ -26,7 +26,7 @@ async fn no_credentials_wrong_ones_and_missing_rights_are_told_and_lose_nothing(
         fs::rename(scratch, &file).unwrap();
     };
     let relay = Program::start(&setup).await;
-    relay.post(&events(1..101)).await;
+    relay.post(&events(1..31)).await;
     told(&relay, "misconfigured", "no credentials were found: set AWS_ACCESS_KEY_ID").await;
     // Each correction is noticed without a restart.
     write(&access.key, "not-the-secret");
@@ -36,10 +36,10 @@ async fn no_credentials_wrong_ones_and_missing_rights_are_told_and_lose_nothing(
     write(&key, &secret);
     let message = told(&relay, "misconfigured", "AccessDenied").await;
     assert!(message.contains("give these credentials (or `assumeRole`) the right"), "{message}");
-    assert_eq!(relay.metrics().await.counts("out").waiting, 100);
+    assert_eq!(relay.metrics().await.counts("out").waiting, 30);
     write(&access.key, &access.secret);
-    complete(&relay, 100).await;
-    assert_eq!(sorted(bodies(messages(access, &queue, 100).await)), sorted(events(1..101)));
+    complete(&relay, 30).await;
+    assert_eq!(sorted(bodies(messages(access, &queue, 30).await)), sorted(events(1..31)));
     for secret in [&secret, &access.secret, "not-the-secret"] {
         assert!(!relay.log().contains(secret) && !relay.get("/health/exporters").await.1.contains(secret));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flagpost_tests::servers::{elasticmq, moto};
+use flagpost_tests::servers::elasticmq;
 use flagpost_tests::{Faults, Program, Rule, Setup, events};
 
 use super::exporter;
@@ -25,8 +25,8 @@ fn assert_ordered(found: &[Message], sent: &[String]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_user_is_a_group_in_order_and_each_message_has_an_id_of_its_own() {
-    let Some(moto) = moto::shared().await else { return };
-    let access = moto.access();
+    let Some(server) = elasticmq::shared().await else { return };
+    let access = server.access();
     let (users, one) = (queue(access, true).await, queue(access, true).await);
     let exporters = exporter(&users, &access.endpoint, "")
         + &exporter(&one, &access.endpoint, "messageGroupId: default").replace("name: out", "name: one");

@@ -8,13 +8,19 @@
 //! A server that somebody runs already is used instead when `FLAGPOST_TEST_<NAME>_URL` names it. One that is not installed skips
 //! the test, aloud; with `CI=true` it fails it, unless `tests/ALLOWED_SKIPS` has a line `<name>: <reason>`.
 
+pub mod azurite;
+pub mod bigquery;
 pub mod boto;
+pub mod bucket;
 pub mod elasticmq;
+pub mod gcs;
 pub mod jaeger;
 pub mod kafka;
 pub mod kafka_tool;
 pub mod moto;
 mod process;
+pub mod pubsub;
+pub mod seaweedfs;
 mod toxiproxy;
 
 pub use process::Process;

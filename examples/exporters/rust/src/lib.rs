@@ -1,6 +1,6 @@
 //! A custom exporter for flagpost: POSTs each batch as a JSON array to an API that wants a key.
 //!
-//! Build: `cargo build --release --target wasm32-wasip2`. Configuration: `config: { endpoint: "https://…", key: "…" }` and the endpoint
+//! Build: `flagpost plugin build`. Configuration: `config: { endpoint: "https://…", key: "…" }` and the endpoint
 //! in `allowedHosts`.
 
 wit_bindgen::generate!({ path: "../../../wit", world: "plugin" });
@@ -39,7 +39,8 @@ impl Guest for Plugin {
                 status => Err(ExportError::Rejected(format!("HTTP {status}: {}", reply.body))),
             },
             Err(http::SendError::Denied(why)) => Err(ExportError::Misconfigured(why)),
-            Err(why) => Err(later(why.to_string(), None)),
+            Err(http::SendError::Timeout) => Err(later("timeout".into(), None)),
+            Err(http::SendError::Connect(why) | http::SendError::Other(why)) => Err(later(why, None)),
         }
     }
 }
@@ -57,11 +58,16 @@ fn retry_after(reply: &http::Response) -> Option<u32> {
 /// An event under GO Feature Flag's own field names.
 fn to_json(event: &Event) -> Value {
     match event {
-        Event::Feature(e) => json!({
-            "kind": e.kind, "contextKind": e.context_kind, "userKey": e.user_key, "creationDate": e.creation_date, "key": e.key,
-            "variation": e.variation, "value": parse(&e.value_json), "default": e.default, "version": e.version, "source": e.source,
-            "metadata": e.metadata_json.as_deref().map(parse),
-        }),
+        Event::Feature(e) => {
+            let mut row = json!({
+                "kind": e.kind, "contextKind": e.context_kind, "userKey": e.user_key, "creationDate": e.creation_date, "key": e.key,
+                "variation": e.variation, "value": parse(&e.value_json), "default": e.default, "version": e.version, "source": e.source,
+            });
+            if let Some(metadata) = &e.metadata_json {
+                row["metadata"] = parse(metadata);
+            }
+            row
+        }
         Event::Tracking(e) => json!({
             "kind": e.kind, "contextKind": e.context_kind, "userKey": e.user_key, "creationDate": e.creation_date, "key": e.key,
             "evaluationContext": parse(&e.evaluation_context_json), "trackingEventDetails": parse(&e.tracking_event_details_json),

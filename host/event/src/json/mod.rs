@@ -38,6 +38,11 @@ impl<'a> Json<'a> {
         &self.0
     }
 
+    /// The text itself.
+    pub fn into_text(self) -> Cow<'a, str> {
+        self.0
+    }
+
     /// The same text, owned.
     pub fn into_owned(self) -> Json<'static> {
         Json(Cow::Owned(self.0.into_owned()))

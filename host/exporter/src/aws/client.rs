@@ -42,9 +42,10 @@ pub(crate) struct Patience {
 }
 
 impl Default for Patience {
-    /// For small requests. A large one (a part of an object) needs more.
+    /// For small requests; time for two attempts and for finding credentials before. A request that was given up may still be carried out, and what
+    /// is sent again then makes a slow service slower: so not too short. A large one (a part of an object) needs more.
     fn default() -> Self {
-        Patience { attempt: DEFAULT_TIMEOUT / 2, operation: DEFAULT_TIMEOUT }
+        Patience { attempt: DEFAULT_TIMEOUT, operation: DEFAULT_TIMEOUT * 5 / 2 }
     }
 }
 

@@ -228,8 +228,9 @@ fn without_answer(error: &(dyn Error + 'static)) -> (Meaning, String) {
         return (Alarm(REGION), said);
     }
     if any(&["loading credentials", "credentials error", "credential provider", "credentials provider", "ProviderNotConfigured"]) {
-        if any(&["no providers in chain", "was not enabled"]) {
-            return (Alarm(NONE), said);
+        if any(&["no credentials found in chain", "was not enabled"]) {
+            // The SDK goes on with everywhere it looked.
+            return (Alarm(NONE), said.split(" Attempted:").next().unwrap_or_default().to_owned());
         }
         // The service that gives credentials is not there, or has too much to do; what else it says is its opinion.
         let nested = said.matches("dispatch failure").count() > 1 || any(&["timed out", "timeout"]);

@@ -10,13 +10,10 @@ use serde::Deserialize;
 use crate::config::require;
 use crate::format::{DEFAULT_CSV_TEMPLATE, DEFAULT_FORMAT, DEFAULT_PARQUET_CODEC, FileFormat, FormatKeys};
 use crate::kind::Kind;
+use crate::name::{DEFAULT_FILENAME, NameTemplate};
 use crate::{BuildContext, Exporter};
 
 use super::FileExporter;
-use super::name::NameTemplate;
-
-/// Upstream's default name.
-pub(crate) const DEFAULT_FILENAME: &str = "flag-variation-{{ .Hostname}}-{{ .Timestamp}}.{{ .Format}}";
 
 /// Files in a directory: one per batch, or one that grows.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -86,7 +83,7 @@ impl Keys {
         let format = keys.check(problems, context);
         let extension = format.as_ref().map_or("json", |format| &format.extension);
         let filename = if self.filename.is_empty() { DEFAULT_FILENAME } else { &self.filename };
-        let name = NameTemplate::parse(filename, &context.hostname, extension)
+        let name = NameTemplate::file(filename, &context.hostname, extension)
             .map_err(|message| problems.error("filename", Place::Nowhere, message, "see upstream's file exporter for the default name"))
             .ok();
         let (format, name) = (format?, name?);

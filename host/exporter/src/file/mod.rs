@@ -6,7 +6,6 @@
 
 mod append;
 mod config;
-mod name;
 mod outcome;
 mod turn;
 mod whole;
@@ -21,7 +20,7 @@ use flagpost_event::{BatchId, Clock, EventBatch, ObjectPlan};
 use crate::format::outcome;
 use crate::{ExportError, Exporter, PlanFacts, ProbeError};
 use config::FileConfig;
-pub(crate) use config::{DEFAULT_FILENAME, Keys};
+pub(crate) use config::Keys;
 
 /// Batches that were planned and not tried yet are few; should one be given up, it is forgotten with the others at this many.
 const MOST_FRESH: usize = 64;

@@ -121,7 +121,7 @@ fn calls(messages: Vec<Message<'_>>) -> Vec<Vec<Message<'_>>> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::single_range_in_vec_init)]
     use bytes::Bytes;
     use flagpost_event::{BatchId, EventKind, StreamName};
 

@@ -9,7 +9,7 @@
 //! ```text
 //! <dir>/key                                32 random bytes
 //! <dir>/<sha256 of .wasm>-<compat>.cwasm   "FPCW\x01", 32 bytes HMAC-SHA256, the artefact
-//! <dir>/tmp-*                              being written or compiled; removed at start
+//! <dir>/tmp-<process>-*                    being written or compiled; removed at start when that process is gone
 //! ```
 
 mod key;
@@ -20,8 +20,10 @@ use std::hash::{Hash, Hasher};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use rustix::process::{Pid, test_kill_process};
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -176,7 +178,7 @@ impl Cache {
         let suffix = format!("-{}.cwasm", self.compat);
         for path in self.files() {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-            if name.starts_with("tmp-") || (name.ends_with(".cwasm") && !name.ends_with(&suffix)) {
+            if is_abandoned(name, &path) || (name.ends_with(".cwasm") && !name.ends_with(&suffix)) {
                 drop(fs::remove_file(&path));
             }
         }
@@ -219,3 +221,17 @@ fn compatibility(engine: &Engine) -> String {
 
 #[cfg(test)]
 mod tests;
+
+/// Longer than a compilation may take.
+const OLD: Duration = Duration::from_secs(3600);
+
+/// Whether a file was being written by a process that is gone. An author's commands share one directory, and may run at the same time.
+fn is_abandoned(name: &str, path: &Path) -> bool {
+    let Some(rest) = name.strip_prefix("tmp-") else { return false };
+    let owner = rest.strip_prefix("key-").unwrap_or(rest).split('-').next().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
+    let lives = owner.is_some_and(|owner| {
+        owner.as_raw_nonzero().get().unsigned_abs() != std::process::id() && test_kill_process(owner) != Err(rustix::io::Errno::SRCH)
+    });
+    let age = fs::metadata(path).and_then(|facts| facts.modified()).ok().and_then(|then| then.elapsed().ok());
+    !lives || age.is_some_and(|age| age > OLD)
+}

@@ -113,13 +113,15 @@ fn the_directory_is_made_private_and_a_shared_one_is_refused() {
 fn leftovers_and_other_versions_entries_are_removed_at_start() {
     let fixture = fixture();
     let cache = fixture.filled();
-    for name in ["tmp-1-2", "tmp-1-2.wasm", "aa-0000000000000000.cwasm"] {
+    // No process has that number; the one that started this one lives, and may be compiling.
+    let other = format!("tmp-{}-2.wasm", std::os::unix::process::parent_id());
+    for name in ["tmp-4194305-2", "tmp-4194305-2.wasm", "tmp-key-4194305-2", "aa-0000000000000000.cwasm", &other] {
         fs::write(fixture.dir.join(name), b"x").unwrap();
     }
     fixture.open();
     let mut names: Vec<_> = cache.files().map(|path| path.file_name().unwrap().to_owned()).collect();
     names.sort();
-    let mut expected = [cache.entry(&fixture.digest).file_name().unwrap().to_owned(), "key".into()];
+    let mut expected = [cache.entry(&fixture.digest).file_name().unwrap().to_owned(), "key".into(), other.into()];
     expected.sort();
     assert_eq!(names, expected);
 }

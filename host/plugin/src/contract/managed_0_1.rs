@@ -117,14 +117,14 @@ impl Linked for Managed {
 
     async fn instantiate(&self, store: &mut Store<GuestState>) -> wasmtime::Result<Box<dyn Guest>> {
         let instance = self.pre.instantiate_async(&mut *store).await?;
-        let export = instance.get_func(&mut *store, &self.export).ok_or_else(|| format_err!("`export` is no function"))?;
+        let export = instance.get_func(&mut *store, self.export).ok_or_else(|| format_err!("`export` is no function"))?;
         // Tried here, so that a wrong type is known before the first batch.
         export.typed::<(Batch<'_>,), (Result<(), ExportError>,)>(&*store)?;
         Ok(Box::new(Bound {
-            describe: instance.get_typed_func(&mut *store, &self.describe)?,
-            configure: instance.get_typed_func(&mut *store, &self.configure)?,
-            is_bulk: instance.get_typed_func(&mut *store, &self.is_bulk)?,
-            close: instance.get_typed_func(&mut *store, &self.close)?,
+            describe: instance.get_typed_func(&mut *store, self.describe)?,
+            configure: instance.get_typed_func(&mut *store, self.configure)?,
+            is_bulk: instance.get_typed_func(&mut *store, self.is_bulk)?,
+            close: instance.get_typed_func(&mut *store, self.close)?,
             export,
         }))
     }

@@ -12,10 +12,12 @@
 mod client;
 mod redirect;
 mod resolver;
+mod responder;
 mod simple;
 mod wasi;
 
 pub use resolver::{Resolver, SystemResolver};
+pub use responder::{Responder, Unanswered};
 pub(crate) use wasi::WasiHooks;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,6 +60,8 @@ pub(crate) struct Way {
     pub(crate) http: PluginHttp,
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) resolver: Arc<dyn Resolver>,
+    /// Answers in place of the network.
+    pub(crate) responder: Option<Arc<dyn Responder>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) denials: Arc<Denials>,
 }
@@ -74,6 +78,7 @@ impl Outbound {
             http: PluginHttp::default(),
             secrets: Arc::default(),
             resolver: Arc::clone(&self.0.way.resolver),
+            responder: None,
             counters: Arc::default(),
             denials: Arc::clone(&self.0.way.denials),
         })
@@ -93,6 +98,9 @@ impl Outbound {
     /// Whether the request may be made at all. A refusal is counted and logged with what to write into the configuration.
     fn check(&self, method: &Method, url: &Url) -> Result<(), Denial> {
         self.0.way.counters.http_requests.one();
+        if self.0.way.responder.is_some() && self.0.way.policy.is_empty() {
+            return Ok(());
+        }
         self.0.way.policy.check(method, url).inspect_err(|denial| self.denied(denial))
     }
 

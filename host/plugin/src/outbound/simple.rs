@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::redirect::{self, Hop};
-use super::{MAX_RESPONSE_BYTES, Outbound, budget, denial_in, describe};
+use super::{MAX_RESPONSE_BYTES, Outbound, Unanswered, budget, denial_in, describe};
 use crate::policy::Denial;
 use crate::text::cut;
 
@@ -44,6 +44,12 @@ impl Outbound {
             Body::Bytes(bytes) => bytes.into(),
         };
 
+        if self.0.way.responder.is_some() {
+            let denied = |denial: Denial| SendError::Denied(denial.to_string());
+            self.check(&method, &url).map_err(denied)?;
+            self.attach(&method, &url, &mut headers).map_err(denied)?;
+            return scripted(self.answer(&method, &url, &headers, body).unwrap_or(Err(Unanswered::Connect)));
+        }
         let asked = request.timeout_ms.map(|ms| Duration::from_millis(ms.into()));
         let timeout = budget(deadline).min(asked.unwrap_or(Duration::MAX));
         let turn = tokio::time::timeout(timeout, self.queue_up()).await;
@@ -133,6 +139,17 @@ impl Outbound {
             (false, false) => SendError::Other(describe(why)),
         }
     }
+}
+
+/// A responder's words in the guest's.
+fn scripted(answered: Result<http::Response<Bytes>, Unanswered>) -> Result<Response, SendError> {
+    let reply = answered.map_err(|why| match why {
+        Unanswered::Timeout => SendError::Timeout,
+        Unanswered::Connect => SendError::Connect(why.to_string()),
+    })?;
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers = reply.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+    Ok(Response { status: reply.status().as_u16(), headers, body: String::from_utf8_lossy(reply.body()).into_owned() })
 }
 
 fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, String> {

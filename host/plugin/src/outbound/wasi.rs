@@ -5,16 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, TryStreamExt as _, stream};
 use http_body::{Body as _, Frame};
-use http_body_util::{BodyExt as _, StreamBody};
+use http_body_util::{BodyExt as _, Full, StreamBody};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 use url::Url;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::{MAX_RESPONSE_BYTES, Outbound, Way, budget, denial_in, describe};
+use super::{MAX_RESPONSE_BYTES, Outbound, Unanswered, Way, budget, denial_in, describe};
 use crate::policy::Denial;
 use crate::secrets::Blanking;
 
@@ -77,6 +77,20 @@ impl Outbound {
         if let Err(denial) = self.check(&parts.method, &url).and_then(|()| self.attach(&parts.method, &url, &mut headers)) {
             drop(timeout(budget(deadline), body.drain()).await);
             return Err(denied(&denial));
+        }
+        if self.0.way.responder.is_some() {
+            let sent = body.into_stream().try_fold(BytesMut::new(), |mut all, chunk| async move {
+                all.extend_from_slice(&chunk);
+                Ok(all)
+            });
+            let sent = timeout(budget(deadline), sent).await.map_err(|_| Error::ConnectionWriteTimeout)??.freeze();
+            let answered = self.answer(&parts.method, &url, &headers, sent).unwrap_or(Err(Unanswered::Connect));
+            return answered
+                .map_err(|why| match why {
+                    Unanswered::Timeout => Error::HttpResponseTimeout,
+                    Unanswered::Connect => Error::ConnectionRefused,
+                })
+                .map(|reply| reply.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync()));
         }
         let client = self.client().map_err(|why| Error::InternalError(Some(why)))?;
         let budget = budget(deadline);

@@ -101,6 +101,13 @@ pub fn from_text(text: &str, format: Format, base: &Path, sources: &Sources) -> 
     }
 }
 
+/// Reads a file that is none of the relay's configuration, in the format that its name says, as a tree that knows its lines.
+pub(crate) fn read_tree(path: &Path) -> anyhow::Result<Node> {
+    use anyhow::{Context, anyhow};
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    Format::of(path).parse(&text).map_err(|problem| anyhow!("{}", problem.in_file(path)))
+}
+
 /// The configuration of an empty file, whatever the environment says.
 pub fn defaults(sources: &Sources) -> Config {
     assemble::assemble(&Node::null(), Path::new("."), sources, &mut Problems::default())

@@ -91,7 +91,7 @@ exporters:
     whenFull: explode
   - kind: fil
   - kind: s3
-    bucket: b
+    bucket: ''
   - 7
 collector: { maxEvents: -1 }
 ";
@@ -108,7 +108,7 @@ collector: { maxEvents: -1 }
         "14: exporters[1]: the same exporter as the one on line 10: both are `wasm-4b015509`, so their places in the log are one; give each a `name` of its own",
         "16: exporters[1].whenFull: expected one of `drop-oldest`, `block`, found `explode`",
         "17: exporters[2].kind: exporter at index 2 validation failed: invalid exporter: kind \"fil\" is not supported; did you mean `file`?",
-        "18: exporters[3].kind: kind \"s3\" is not served yet; kinds that are served: `file`, `log`, `webhook`, `kafka`, `kinesis`, `sqs`, `opentelemetry`, `wasm`",
+        "19: exporters[3].bucket: exporter at index 3 validation failed: invalid exporter: no \"bucket\" property found for kind \"s3\"; set `bucket: my-bucket`",
         "20: exporters[4]: expected an exporter's keys, found `7`; write `- kind: file` and its keys",
         "21: collector.maxEvents: expected a whole number from 0 to 4294967295, found `-1`",
     ];

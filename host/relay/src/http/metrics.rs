@@ -322,7 +322,9 @@ impl Sources {
 
     /// What plugins count themselves. A name is a counter's or a gauge's for all of them: the first one decides.
     fn own_numbers(&self, families: &mut Families<'_>, plugins: impl Iterator<Item = (Labels, Vec<PluginMetric>)>) -> fmt::Result {
-        let mut found: BTreeMap<String, (bool, Vec<(Vec<(String, String)>, f64)>)> = BTreeMap::new();
+        /// Whether the name is a counter's, and its labels and values.
+        type Own = (bool, Vec<(Vec<(String, String)>, f64)>);
+        let mut found: BTreeMap<String, Own> = BTreeMap::new();
         for (labels, metrics) in plugins {
             let labels: Vec<(String, String)> = labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
             for PluginMetric { name, counter, labels: own, value } in metrics {

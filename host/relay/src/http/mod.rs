@@ -22,6 +22,7 @@ mod openapi;
 #[cfg(test)]
 mod passing;
 mod places;
+mod plugins;
 mod proxy;
 mod room;
 mod roots;
@@ -148,7 +149,7 @@ impl Door {
             Route::Collector if post => collector::collect(self, request, Source::Clients).await,
             Route::Exported if post => collector::collect(self, request, Source::Exporter).await,
             Route::Collector | Route::Exported => self.refused(Guard::User, &request).unwrap_or_else(not_found),
-            Route::Admin => self.refused(Guard::Admin, &request).unwrap_or_else(not_found),
+            Route::Admin => self.refused(Guard::Admin, &request).unwrap_or_else(|| plugins::answer(&self.health.plugins.now(), &request)),
             Route::Elsewhere(elsewhere) => {
                 self.refused(elsewhere.guard, &request).unwrap_or_else(|| Reply::error(StatusCode::NOT_IMPLEMENTED, NO_EVALUATION))
             }

@@ -1,0 +1,93 @@
+//! `flagpost plugin …`: an author's tools, and a look at the plugins of a running relay.
+
+mod bench;
+mod inspect;
+mod project;
+mod remote;
+mod session;
+mod test;
+mod validate;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use flagpost_author::Language;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Makes a project: a small exporter that works, its test, the contract.
+    New {
+        /// rust, js, ts, python, go or c.
+        #[arg(long, value_name = "LANGUAGE")]
+        lang: Language,
+        /// The plugin's name, and the directory that is made.
+        name: String,
+    },
+    /// Builds a project with its language's own toolchain, and says what to install when that is missing.
+    Build {
+        /// The project.
+        #[arg(default_value = ".", value_name = "DIRECTORY")]
+        project: PathBuf,
+        /// Where the component goes; without it, into the project.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// The world of the project's `wit` directory that it is built for.
+        #[arg(long, default_value = flagpost_author::WORLD)]
+        world: String,
+    },
+    /// Says what a component is, what it needs granted, and what to write into the relay's configuration.
+    Inspect {
+        /// The component.
+        file: PathBuf,
+        /// Prints one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Loads a component as the relay would, with nothing granted, or every plugin of a configuration; no event is sent.
+    Validate {
+        /// The component.
+        #[arg(required_unless_present = "config", conflicts_with = "config")]
+        file: Option<PathBuf>,
+        /// The relay's configuration: each of its plugins is loaded with its own `config:`.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Gives events to a plugin, answers its requests out of a script, and prints all of it. Nothing leaves the machine.
+    Test(test::Arguments),
+    /// Measures a plugin: start, microseconds per event, memory, beside the built-in `webhook` with the same events.
+    Bench(bench::Arguments),
+    /// Lists the plugins of a running relay: state, generation, grants, last error.
+    List(remote::Arguments),
+    /// Has a running relay load the file of a plugin again.
+    Reload {
+        /// The exporter's name.
+        name: String,
+        #[command(flatten)]
+        relay: remote::Arguments,
+    },
+    /// Compiles a component; the relay runs this as a child of its own.
+    #[command(hide = true)]
+    Compile {
+        /// The component.
+        input: OsString,
+        /// Where the machine code goes.
+        output: OsString,
+    },
+}
+
+/// Exit code 0: done and good.
+pub(super) fn run(command: Command) -> ExitCode {
+    match command {
+        Command::New { lang, name } => project::new(lang, &name),
+        Command::Build { project, output, world } => project::build(&project, output.as_deref(), &world),
+        Command::Inspect { file, json } => inspect::inspect(&file, json),
+        Command::Validate { file, config } => validate::validate(file.as_deref(), config.as_deref()),
+        Command::Test(arguments) => test::test(&arguments),
+        Command::Bench(arguments) => bench::bench(&arguments),
+        Command::List(arguments) => remote::list(&arguments),
+        Command::Reload { name, relay } => remote::reload(&name, &relay),
+        Command::Compile { input, output } => flagpost_plugin::compile_main([input, output]),
+    }
+}

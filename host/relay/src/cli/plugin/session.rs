@@ -1,0 +1,55 @@
+//! A plugin host for one command: no store, no network but what the command gives it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use flagpost_exporter::{Exporter, Readiness};
+use flagpost_plugin::{Compiler, HostOptions, PluginHost, PluginSpec, Responder, WasmExporter};
+use tokio::runtime::Runtime;
+
+use crate::cli::chain;
+
+/// What runs plugins for a command.
+pub(super) struct Session {
+    pub(super) runtime: Runtime,
+    pub(super) host: Arc<PluginHost>,
+}
+
+impl Session {
+    /// Starts a host. With `responder`, no request leaves the process.
+    pub(super) fn start(responder: Option<Arc<dyn Responder>>) -> Result<Session> {
+        Session::start_in(&cache(), responder)
+    }
+
+    /// Starts a host that keeps what it compiles in that directory.
+    pub(super) fn start_in(cache: &std::path::Path, responder: Option<Arc<dyn Responder>>) -> Result<Session> {
+        crate::tls::install();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("no threads")?;
+        let program = std::env::current_exe().context("this program's own file is not known")?;
+        let options = HostOptions::new(cache, Compiler::Child(program), runtime.handle().clone());
+        let host = PluginHost::start(HostOptions { responder, ..options }).map_err(|error| anyhow!(chain(&error)))?;
+        Ok(Session { runtime, host })
+    }
+
+    /// Loads a plugin and waits until it runs. The error is why it does not.
+    pub(super) fn load(&self, spec: PluginSpec) -> Result<Arc<WasmExporter>> {
+        let exporter = self.host.load(spec)?;
+        let ended = self.runtime.block_on(async {
+            let mut readiness = exporter.readiness().context("plugins have a readiness")?;
+            let settled = readiness.wait_for(|readiness| *readiness != Readiness::Preparing).await;
+            settled.map(|readiness| readiness.clone()).context("loading ended")
+        })?;
+        match ended {
+            Readiness::Invalid { reason } => Err(anyhow!(reason)),
+            Readiness::Ready { .. } | Readiness::Preparing => Ok(exporter),
+        }
+    }
+}
+
+/// Where what was compiled is kept for the next command: compiling takes seconds for some languages.
+fn cache() -> PathBuf {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    base.unwrap_or_else(|| std::env::temp_dir().join(format!("flagpost-{}", rustix::process::getuid().as_raw()))).join("flagpost/plugins")
+}

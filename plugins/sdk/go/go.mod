@@ -1,0 +1,3 @@
+module flagpost
+
+go 1.24
