@@ -61,7 +61,7 @@ impl KafkaExporter {
         let messages = request::messages(batch, &mut tally);
         let deadline = Instant::now() + self.connector.config.timeout;
         produce::send(&self.connector, &producer, messages, deadline, &mut tally).await;
-        if tally.spent() {
+        if tally.spent() || tally.fruitless() {
             self.forget(&producer);
         }
         tally.outcome()

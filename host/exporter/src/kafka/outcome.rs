@@ -244,6 +244,12 @@ impl Tally {
         matches!(self.trouble, Some((Broken | Alarm(_), _)))
     }
 
+    /// Whether time passed and not one message was delivered: brokers are away, or the client does not find back to them. Seen after a broker
+    /// hung and went on: an idempotent producer then timed out for minutes beside one that was made anew and delivered at once.
+    pub(super) fn fruitless(&self) -> bool {
+        self.delivered == 0 && !self.retry.is_empty()
+    }
+
     /// What delivery is told.
     pub(super) fn outcome(mut self) -> Result<(), ExportError> {
         if self.retry.is_empty() && self.rejected.is_empty() {
@@ -309,6 +315,12 @@ mod tests {
         retry.iter().for_each(|(index, meaning)| tally.again(*index, *meaning, || format!("r{index}")));
         rejected.iter().for_each(|index| tally.reject(*index, "too large".to_owned()));
         tally
+    }
+
+    #[test]
+    fn a_client_that_delivers_nothing_is_made_anew_and_one_that_delivers_something_or_refuses_is_not() {
+        assert!(tally(0, &[(0, Passing)], &[]).fruitless() && tally(0, &[(0, Passing)], &[1]).fruitless());
+        assert!(!tally(1, &[(0, Passing)], &[]).fruitless() && !tally(0, &[], &[0]).fruitless() && !tally(1, &[], &[]).fruitless());
     }
 
     #[test]
