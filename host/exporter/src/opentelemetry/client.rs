@@ -95,7 +95,10 @@ pub(super) fn unreachable(what: &str, cause: Option<&dyn Error>) -> ExportError 
     if lower.contains("certificate") || lower.contains("corrupt message") {
         return ExportError::misconfigured(format!("{text}: check `tls.caFile` and whether the endpoint begins with `https:`"));
     }
-    if ["http2 error", "frame with invalid size", "invalid http version", "unexpected message"].iter().any(|sign| lower.contains(sign)) {
+    if ["http2 error", "connection closed", "frame with invalid size", "invalid http version", "unexpected message"]
+        .iter()
+        .any(|sign| lower.contains(sign))
+    {
         text.push_str(": is `protocol` the one that is spoken there? Usually 4317 is gRPC, 4318 is http/protobuf");
     }
     ExportError::retryable(text)
