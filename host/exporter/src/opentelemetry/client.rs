@@ -95,7 +95,7 @@ pub(super) fn unreachable(what: &str, cause: Option<&dyn Error>) -> ExportError 
     if lower.contains("certificate") || lower.contains("corrupt message") {
         return ExportError::misconfigured(format!("{text}: check `tls.caFile` and whether the endpoint begins with `https:`"));
     }
-    if ["http2 error", "connection closed", "frame with invalid size", "invalid http version", "unexpected message"]
+    if ["http2 error", "connection closed", "connection error", "frame with invalid size", "invalid http version", "unexpected message"]
         .iter()
         .any(|sign| lower.contains(sign))
     {
