@@ -88,6 +88,14 @@ impl<'a> Event<'a> {
         }
     }
 
+    /// Whose event it is, and of what: the user key, and the flag or the tracked event's name.
+    pub fn into_keys(self) -> (Cow<'a, str>, Cow<'a, str>) {
+        match self {
+            Event::Feature(event) => (event.user_key, event.key),
+            Event::Tracking(event) => (event.user_key, event.key),
+        }
+    }
+
     /// Appends the canonical line, newline included.
     pub fn write_line(&self, out: &mut Vec<u8>) {
         match self {

@@ -21,18 +21,6 @@ use crate::googlestorage;
 use crate::kafka;
 #[cfg(feature = "kinesis")]
 use crate::kinesis;
-#[cfg(not(all(
-    feature = "azure",
-    feature = "bigquery",
-    feature = "googlestorage",
-    feature = "kafka",
-    feature = "kinesis",
-    feature = "opentelemetry",
-    feature = "pubsub",
-    feature = "s3",
-    feature = "sqs"
-)))]
-use crate::later;
 #[cfg(feature = "opentelemetry")]
 use crate::opentelemetry;
 use crate::otel::Otel;
@@ -165,39 +153,39 @@ pub fn kinds() -> &'static [KindInfo] {
         #[cfg(feature = "s3")]
         KindInfo::of::<s3::Keys>(),
         #[cfg(not(feature = "s3"))]
-        KindInfo::of::<later::S3>(),
+        KindInfo::of::<crate::later::S3>(),
         #[cfg(feature = "googlestorage")]
         KindInfo::of::<googlestorage::Keys>(),
         #[cfg(not(feature = "googlestorage"))]
-        KindInfo::of::<later::GoogleStorage>(),
+        KindInfo::of::<crate::later::GoogleStorage>(),
         #[cfg(feature = "azure")]
         KindInfo::of::<azure::Keys>(),
         #[cfg(not(feature = "azure"))]
-        KindInfo::of::<later::AzureBlobStorage>(),
+        KindInfo::of::<crate::later::AzureBlobStorage>(),
         #[cfg(feature = "kafka")]
         KindInfo::of::<kafka::Keys>(),
         #[cfg(not(feature = "kafka"))]
-        KindInfo::of::<later::Kafka>(),
+        KindInfo::of::<crate::later::Kafka>(),
         #[cfg(feature = "kinesis")]
         KindInfo::of::<kinesis::Keys>(),
         #[cfg(not(feature = "kinesis"))]
-        KindInfo::of::<later::Kinesis>(),
+        KindInfo::of::<crate::later::Kinesis>(),
         #[cfg(feature = "sqs")]
         KindInfo::of::<sqs::Keys>(),
         #[cfg(not(feature = "sqs"))]
-        KindInfo::of::<later::Sqs>(),
+        KindInfo::of::<crate::later::Sqs>(),
         #[cfg(feature = "pubsub")]
         KindInfo::of::<pubsub::Keys>(),
         #[cfg(not(feature = "pubsub"))]
-        KindInfo::of::<later::PubSub>(),
+        KindInfo::of::<crate::later::PubSub>(),
         #[cfg(feature = "bigquery")]
         KindInfo::of::<bigquery::Keys>(),
         #[cfg(not(feature = "bigquery"))]
-        KindInfo::of::<later::BigQuery>(),
+        KindInfo::of::<crate::later::BigQuery>(),
         #[cfg(feature = "opentelemetry")]
         KindInfo::of::<opentelemetry::Keys>(),
         #[cfg(not(feature = "opentelemetry"))]
-        KindInfo::of::<later::OpenTelemetry>(),
+        KindInfo::of::<crate::later::OpenTelemetry>(),
     ];
     KINDS
 }

@@ -9,6 +9,7 @@ mod aws;
 mod azure;
 #[cfg(feature = "bigquery")]
 mod bigquery;
+mod chain;
 mod config;
 mod file;
 mod format;
@@ -52,6 +53,7 @@ mod sqs;
 mod template;
 mod webhook;
 
+pub use chain::{chain, chain_without_url};
 pub use config::{ConfigError, ConfigProblem};
 pub use flagpost_settings::{Node, Secret};
 pub use kind::{BuildContext, BuildFn, Built, KindInfo, kinds};

@@ -48,10 +48,10 @@ pub(crate) async fn check_config(description: &Description, shared: &Arc<Shared>
         let (is, most) = (bytes(text.len() as u64), bytes(MAX_SCHEMA as u64));
         return Err(format!("its config-schema has {is}, at most {most} are read"));
     }
-    let (config, worker) = (shared.spec.config.clone(), Arc::clone(shared));
-    let found = tokio::task::spawn_blocking(move || schema::check(&text, &config)).await;
+    let worker = Arc::clone(shared);
+    let found = tokio::task::spawn_blocking(move || schema::check(&text, &worker.spec.config)).await;
     let found = found.map_err(|why| format!("its config-schema cannot be used: {why}"))??;
-    Ok(diagnostics(found, &worker))
+    Ok(diagnostics(found, shared))
 }
 
 /// Complaints with the places of what they are about, bounded, and without what is not shown.

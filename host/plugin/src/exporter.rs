@@ -73,8 +73,8 @@ impl WasmExporter {
             draining: facts.draining(),
             crashes_in_a_row,
             slowed,
-            interface: facts.shape.as_ref().map(|shape| shape.interface.clone()),
-            imports: facts.shape.as_ref().map(|shape| shape.imports.clone()).unwrap_or_default(),
+            interface: generation.as_ref().map(|generation| generation.shape.interface.clone()),
+            imports: generation.as_ref().map(|generation| generation.shape.imports.clone()).unwrap_or_default(),
             title: generation.as_ref().and_then(|generation| generation.description.title.clone()),
             encoding: generation.as_ref().map(|generation| generation.description.encoding),
             diagnostics: facts.diagnostics.clone(),
@@ -151,16 +151,17 @@ impl Exporter for WasmExporter {
 
     fn limits(&self) -> Limits {
         let spec = &self.life.shared.spec;
-        let most = if self.is_bulk() { BULK_EVENTS } else { 1 };
-        let described = self.life.slot.current().map(|generation| generation.description.clone()).unwrap_or_default();
+        let generation = self.life.slot.current();
+        let most = if generation.as_ref().is_none_or(|generation| generation.bulk) { BULK_EVENTS } else { 1 };
+        let described = generation.as_ref().map(|generation| &generation.description);
         // The plugin knows what it bears, the operator may ask for less.
-        let max_events = match (described.max_events, spec.max_events_per_call) {
+        let max_events = match (described.and_then(|said| said.max_events), spec.max_events_per_call) {
             (Some(bears), Some(wanted)) => bears.min(wanted),
             (bears, wanted) => bears.or(wanted).unwrap_or(most),
         };
         Limits {
             max_events,
-            max_bytes: described.max_bytes.unwrap_or(CALL_BYTES).min(MAX_BATCH_BYTES),
+            max_bytes: described.and_then(|said| said.max_bytes).unwrap_or(CALL_BYTES).min(MAX_BATCH_BYTES),
             // Counts only where the operator does without order (`ordered: false`).
             concurrency: spec.limits.instances,
             ..Limits::default()

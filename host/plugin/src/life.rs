@@ -31,7 +31,6 @@ use crate::host::PluginHost;
 use crate::load::{self, LoadError};
 use crate::memory::Reservation;
 use crate::watch::{Stamp, stamp};
-use crate::world::Shape;
 use crate::{LoadStep, PluginDiagnostic, RefusedFile};
 
 /// How often idle instances are looked for.
@@ -58,7 +57,6 @@ pub(crate) struct Life {
 pub(crate) struct Facts {
     pub(crate) digest: Option<String>,
     pub(crate) size: Option<u64>,
-    pub(crate) shape: Option<Shape>,
     pub(crate) last_error: Option<String>,
     pub(crate) loading: Option<LoadStep>,
     pub(crate) refused: Option<RefusedFile>,
@@ -110,7 +108,7 @@ impl Life {
             }
             None => {
                 let mut facts = self.facts();
-                (facts.digest, facts.size, facts.shape) = (Some(digest.hex()), Some(size), None);
+                (facts.digest, facts.size) = (Some(digest.hex()), Some(size));
                 None
             }
         };
@@ -126,7 +124,7 @@ impl Life {
         let (plugin, digest, interface) = (self.shared.spec.name.as_str(), generation.digest.hex(), generation.shape.interface.clone());
         {
             let mut facts = self.facts();
-            (facts.digest, facts.size, facts.shape) = (Some(digest.clone()), Some(size), Some(generation.shape.clone()));
+            (facts.digest, facts.size) = (Some(digest.clone()), Some(size));
             (facts.refused, facts.last_error) = (None, None);
             facts.diagnostics.clear();
             facts.older.retain(|older| older.strong_count() > 0);

@@ -62,7 +62,7 @@ impl Metrics {
             return false;
         }
         let mut labels: Labels =
-            labels.into_iter().map(|(name, value)| (name, cut_value(&printable(hidden.hide(&value).as_bytes())))).collect();
+            labels.into_iter().map(|(name, value)| (name, cut(&printable(hidden.hide(&value).as_bytes()), MAX_TEXT))).collect();
         labels.sort();
         let twice = labels.windows(2).any(|two| matches!(two, [(one, _), (other, _)] if one == other));
         if twice || labels.iter().any(|(name, _)| !is_name(name) || TAKEN.contains(&name.as_str())) {
@@ -103,10 +103,6 @@ impl Metrics {
 fn is_name(name: &str) -> bool {
     let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     name.len() <= MAX_TEXT && name.bytes().all(good) && name.bytes().next().is_some_and(|first| first.is_ascii_lowercase())
-}
-
-fn cut_value(value: &str) -> String {
-    if value.len() <= MAX_TEXT { value.to_owned() } else { cut(value, MAX_TEXT) }
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ impl State {
     pub(crate) async fn get(&self, key: String) -> Result<Option<Vec<u8>>, StateError> {
         self.run(move |_, connection| {
             let value = "SELECT value FROM state WHERE key = ?1";
-            Ok(connection.query_row(value, [key.as_bytes()], |row| row.get(0)).optional()?)
+            Ok(connection.prepare_cached(value)?.query_row([key.as_bytes()], |row| row.get(0)).optional()?)
         })
         .await
     }
@@ -81,7 +81,8 @@ impl State {
         self.run(move |quota, connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let others = "SELECT COUNT(*), COALESCE(SUM(LENGTH(key) + LENGTH(value)), 0) FROM state WHERE key <> ?1";
-            let (keys, held): (i64, i64) = transaction.query_row(others, [key.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let (keys, held): (i64, i64) =
+                transaction.prepare_cached(others)?.query_row([key.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
             // What is counted and summed is never negative.
             let (keys, held) = (u64::try_from(keys).unwrap_or(0), u64::try_from(held).unwrap_or(0));
             let wanted = held + (key.len() + value.len()) as u64;
@@ -92,7 +93,8 @@ impl State {
                 let (wanted, most) = (readable(wanted), readable(quota.max_bytes));
                 return Err(Failed::Quota(format!("{wanted} of state, at most {most} are granted (state.maxBytes)")));
             }
-            transaction.execute("INSERT OR REPLACE INTO state (key, value) VALUES (?1, ?2)", params![key.as_bytes(), value])?;
+            let replace = "INSERT OR REPLACE INTO state (key, value) VALUES (?1, ?2)";
+            transaction.prepare_cached(replace)?.execute(params![key.as_bytes(), value])?;
             Ok(transaction.commit()?)
         })
         .await
@@ -100,7 +102,7 @@ impl State {
 
     pub(crate) async fn delete(&self, key: String) -> Result<(), StateError> {
         self.run(move |_, connection| {
-            connection.execute("DELETE FROM state WHERE key = ?1", [key.as_bytes()])?;
+            connection.prepare_cached("DELETE FROM state WHERE key = ?1")?.execute([key.as_bytes()])?;
             Ok(())
         })
         .await

@@ -111,7 +111,15 @@ async fn poll(watcher: Weak<Watcher>) {
         ticks.tick().await;
         let Some(paths) = watcher.upgrade().map(|watcher| watcher.paths()) else { return };
         let now = Instant::now();
-        let looked = tokio::task::spawn_blocking(move || paths.into_iter().map(|path| (look(&path), path)).map(|(a, b)| (b, a)).collect());
+        let looked = tokio::task::spawn_blocking(move || {
+            paths
+                .into_iter()
+                .map(|path| {
+                    let stamp = look(&path);
+                    (path, stamp)
+                })
+                .collect()
+        });
         let (Ok(stamps), Some(watcher)) = (looked.await, watcher.upgrade()) else { return };
         watcher.note(stamps, now);
     }

@@ -1,6 +1,5 @@
 //! The command line.
 
-use std::error::Error;
 use std::fmt::Display;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use flagpost_event::StreamName;
+use flagpost_exporter::chain;
 
 use crate::config::{self, Loaded, Located, Sources};
 
@@ -168,17 +168,6 @@ fn spool(command: SpoolCommand) -> ExitCode {
         SpoolCommand::Check { .. } => spool::check(&path),
         SpoolCommand::Export { stream, .. } => spool::export(&path, stream.as_ref()),
     }
-}
-
-/// An error and what caused it, in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 /// A line on standard output. Nobody may be reading: that is no failure.

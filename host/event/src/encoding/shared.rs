@@ -85,7 +85,7 @@ impl Encodings {
     /// What another one left.
     fn take(&self, fingerprint: &str, batch: &EventBatch) -> Option<Arc<Body>> {
         let mut state = self.lock();
-        let at = state.kept.iter().position(|kept| kept.fingerprint == fingerprint && same(&kept.batch, batch))?;
+        let at = state.kept.iter().position(|kept| kept.fingerprint == fingerprint && kept.batch.is_same(batch))?;
         let kept = state.kept.get_mut(at)?;
         let body = Arc::clone(&kept.body);
         // A retry takes it twice; then another one encodes again.
@@ -176,9 +176,4 @@ impl Drop for SharedEncoding {
         }
         state.users.retain(|_, users| *users > 0);
     }
-}
-
-/// Whether two batches are the same events under the same id.
-fn same(a: &EventBatch, b: &EventBatch) -> bool {
-    a.id() == b.id() && a.stream() == b.stream() && a.bytes() == b.bytes() && a.lines().eq(b.lines())
 }

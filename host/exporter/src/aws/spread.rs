@@ -1,8 +1,6 @@
 //! What goes together: the shard of a record, the group of a message.
 
-use std::borrow::Cow;
-
-use flagpost_event::{EventKind, FeatureEvent, LineError, TrackingEvent};
+use flagpost_event::{Event, EventKind, LineError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -26,7 +24,7 @@ pub(crate) enum Spread {
 impl Spread {
     /// The key of an event. A user key that the service would not take as it is (`fits`) is told by its digest.
     pub(crate) fn key(self, kind: EventKind, line: &[u8], id: &str, fits: fn(&str) -> bool) -> Result<String, LineError> {
-        let user = user_key(kind, line)?;
+        let user = Event::from_line(kind, line)?.into_keys().0;
         let digest = |text: &str| format!("sha256-{}", hex::encode(Sha256::digest(text)));
         Ok(match self {
             Spread::UserKey if user.is_empty() => CONSTANT.to_owned(),
@@ -37,13 +35,6 @@ impl Spread {
             Spread::Random => digest(id),
         })
     }
-}
-
-fn user_key(kind: EventKind, line: &[u8]) -> Result<Cow<'_, str>, LineError> {
-    Ok(match kind {
-        EventKind::Feature => FeatureEvent::from_line(line)?.user_key,
-        EventKind::Tracking => TrackingEvent::from_line(line)?.user_key,
-    })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use reqwest::header::{HeaderMap, LOCATION, RANGE};
 use reqwest::{Client, RequestBuilder};
 use url::Url;
 
+use crate::chain_without_url;
 use crate::google::{Verdict, judge_credentials, judge_reply, within};
 
 /// A reply is read this far: what is of interest is short.
@@ -75,14 +76,7 @@ async fn read(mut reply: reqwest::Response) -> Result<Vec<u8>, Verdict> {
 
 /// The line broke, or there never was one. A session's address is a secret, so no address is shown.
 fn broken(error: reqwest::Error) -> Verdict {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    Verdict::passing(text)
+    Verdict::passing(chain_without_url(error))
 }
 
 impl Reply {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use flagpost_event::{EventBatch, EventKind, FeatureEvent, LineError, TrackingEvent};
+use flagpost_event::{Event, EventBatch};
 
 use super::outcome::Tally;
 
@@ -34,19 +34,12 @@ impl Message<'_> {
 pub(super) fn messages<'a>(batch: &'a EventBatch, tally: &mut Tally) -> Vec<Message<'a>> {
     let mut messages = Vec::with_capacity(batch.len());
     for (index, value) in (0u32..).zip(batch.lines()) {
-        match user_key(batch.kind(), value) {
-            Ok(key) => messages.push(Message { index, key, value }),
+        match Event::from_line(batch.kind(), value) {
+            Ok(event) => messages.push(Message { index, key: event.into_keys().0, value }),
             Err(error) => tally.reject(index, error.to_string()),
         }
     }
     messages
-}
-
-fn user_key(kind: EventKind, line: &[u8]) -> Result<Cow<'_, str>, LineError> {
-    Ok(match kind {
-        EventKind::Feature => FeatureEvent::from_line(line)?.user_key,
-        EventKind::Tracking => TrackingEvent::from_line(line)?.user_key,
-    })
 }
 
 /// How many of the first messages go together: at most `bytes`, at least one.
@@ -62,7 +55,7 @@ pub(super) fn group(messages: &[Message<'_>], bytes: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use flagpost_event::{BatchId, StreamName};
+    use flagpost_event::{BatchId, EventKind, StreamName};
 
     use super::*;
 

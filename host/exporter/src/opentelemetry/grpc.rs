@@ -10,7 +10,7 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic_types::StatusExt;
 
-use crate::ExportError;
+use crate::{ExportError, chain};
 
 use super::client::{USER_AGENT, unreachable};
 use super::config::OtlpConfig;
@@ -30,7 +30,7 @@ impl Grpc {
     pub(super) fn new(config: &OtlpConfig) -> Result<Grpc, String> {
         let url = &config.endpoint;
         let origin = format!("{}://{}", url.scheme(), &url[url::Position::BeforeHost..url::Position::AfterPort]);
-        let failed = |error: tonic::transport::Error| format!("no gRPC client can be made: {}", causes(&error));
+        let failed = |error: tonic::transport::Error| format!("no gRPC client can be made: {}", chain(&error));
         let mut endpoint = Endpoint::from_shared(origin)
             .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
             .map_err(failed)?
@@ -79,14 +79,4 @@ impl Grpc {
 /// How long the server wants to be left alone; `Some` of zero: it may be asked again at once.
 pub(super) fn wish(status: &tonic::Status) -> Option<Duration> {
     status.get_details_retry_info().map(|info| info.retry_delay.unwrap_or_default())
-}
-
-fn causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

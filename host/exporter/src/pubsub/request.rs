@@ -1,10 +1,9 @@
 //! From a batch to requests.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 
 use bytes::{Buf, Bytes};
-use flagpost_event::{EventBatch, EventKind, FeatureEvent, LineError, TrackingEvent};
+use flagpost_event::{Event, EventBatch, EventKind, LineError};
 use sha2::{Digest, Sha256};
 
 use super::config::OrderingKey;
@@ -90,12 +89,12 @@ fn lines(batch: &EventBatch) -> impl Iterator<Item = Bytes> {
 }
 
 fn key(kind: EventKind, ordering: OrderingKey, line: &[u8]) -> Result<String, LineError> {
-    let (user, name): (Cow<'_, str>, Cow<'_, str>) = match (ordering, kind) {
-        (OrderingKey::None, _) => return Ok(String::new()),
-        (_, EventKind::Feature) => FeatureEvent::from_line(line).map(|event| (event.user_key, event.key))?,
-        (_, EventKind::Tracking) => TrackingEvent::from_line(line).map(|event| (event.user_key, event.key))?,
+    let keys = || Ok(Event::from_line(kind, line)?.into_keys());
+    let key = match ordering {
+        OrderingKey::None => return Ok(String::new()),
+        OrderingKey::UserKey => keys()?.0,
+        OrderingKey::Key => keys()?.1,
     };
-    let key = if ordering == OrderingKey::UserKey { user } else { name };
     if key.len() > LONGEST_KEY {
         return Ok(format!("sha256-{}", hex::encode(Sha256::digest(key.as_bytes()))));
     }

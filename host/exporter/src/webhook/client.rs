@@ -1,6 +1,5 @@
 //! The HTTP client, and one batch's way through it.
 
-use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use flagpost_event::{BatchId, Clock};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use url::Url;
 
-use crate::{DEFAULT_TIMEOUT, ExportError, ProbeError};
+use crate::{DEFAULT_TIMEOUT, ExportError, ProbeError, chain_without_url};
 
 use super::body::Body;
 use super::config::{WebhookConfig, shown};
@@ -48,7 +47,7 @@ impl Client {
             .timeout(DEFAULT_TIMEOUT)
             .user_agent(concat!("flagpost/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|error| format!("no HTTP client can be made: {}", chain(error)))?;
+            .map_err(|error| format!("no HTTP client can be made: {}", chain_without_url(error)))?;
         let mut headers = config.headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(Client { http, endpoint: config.endpoint.clone(), headers })
@@ -70,7 +69,8 @@ impl Client {
         let mut hop = 0;
         loop {
             let request = self.http.post(url.clone()).headers(headers.clone()).body(body.bytes.clone());
-            let reply = request.send().await.map_err(|error| ExportError::retryable(format!("{}: {}", shown(&url), chain(error))))?;
+            let reply =
+                request.send().await.map_err(|error| ExportError::retryable(format!("{}: {}", shown(&url), chain_without_url(error))))?;
             let status = reply.status();
             let header = |name| reply.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
             if is_redirect(status) {
@@ -114,19 +114,6 @@ async fn beginning(mut reply: reqwest::Response) -> Vec<u8> {
     };
     tokio::time::timeout(LONGEST_READ, read).await.ok();
     body
-}
-
-/// An error and its causes in one line, without the URL, which may hold secrets.
-fn chain(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

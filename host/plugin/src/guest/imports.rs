@@ -54,15 +54,12 @@ impl GuestState {
     /// What the guest is told of state that was refused; counted.
     fn refused(&self, why: StateError) -> key_value::Error {
         let text = why.to_string();
+        if !matches!(why, StateError::Other(_)) {
+            self.shared.denials.note(&self.shared.counters.state_refused, &text);
+        }
         match why {
-            StateError::Denied => {
-                self.shared.denials.note(&self.shared.counters.state_refused, &text);
-                key_value::Error::Denied(text)
-            }
-            StateError::Quota(_) => {
-                self.shared.denials.note(&self.shared.counters.state_refused, &text);
-                key_value::Error::Quota(text)
-            }
+            StateError::Denied => key_value::Error::Denied(text),
+            StateError::Quota(_) => key_value::Error::Quota(text),
             StateError::Other(_) => key_value::Error::Other(text),
         }
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flagpost_exporter::Secret;
+use flagpost_exporter::{Secret, chain_without_url};
 use reqwest::{Certificate, Identity, Proxy};
 use url::Url;
 
@@ -62,10 +62,10 @@ pub(super) fn build(way: &Way) -> Result<reqwest::Client, String> {
     let own = authorities.unwrap_or_default();
     builder()?.tls_certs_merge(own.clone()).build().or_else(|why| {
         tracing::warn!(
-            error = super::describe(why),
+            error = chain_without_url(why),
             "the system's certificates cannot be read: https will fail for plugins, but for their own http.tls.ca; install ca-certificates"
         );
-        builder()?.tls_certs_only(own).build().map_err(super::describe)
+        builder()?.tls_certs_only(own).build().map_err(chain_without_url)
     })
 }
 

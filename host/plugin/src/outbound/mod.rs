@@ -150,16 +150,3 @@ fn budget(deadline: Instant) -> Duration {
 fn denial_in<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Denial> {
     std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
 }
-
-/// An error with its causes, without the URL: its query may hold a key.
-fn describe(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(why) = cause {
-        text.push_str(": ");
-        text.push_str(&why.to_string());
-        cause = why.source();
-    }
-    text
-}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use flagpost_exporter::chain_without_url;
 use flagpost_plugin_bindings::flagpost::plugin::http::{Body, Request, Response, SendError};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Uri};
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::redirect::{self, Hop};
-use super::{MAX_RESPONSE_BYTES, Outbound, Unanswered, budget, denial_in, describe};
+use super::{MAX_RESPONSE_BYTES, Outbound, Unanswered, budget, denial_in};
 use crate::policy::Denial;
 use crate::text::cut;
 
@@ -135,8 +136,8 @@ impl Outbound {
         }
         match (why.is_timeout(), why.is_connect()) {
             (true, _) => SendError::Timeout,
-            (false, true) => SendError::Connect(describe(why)),
-            (false, false) => SendError::Other(describe(why)),
+            (false, true) => SendError::Connect(chain_without_url(why)),
+            (false, false) => SendError::Other(chain_without_url(why)),
         }
     }
 }

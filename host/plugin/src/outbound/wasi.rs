@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use flagpost_exporter::chain_without_url;
 use futures_util::{Stream, TryStreamExt as _, stream};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt as _, Full, StreamBody};
@@ -14,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use url::Url;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::{MAX_RESPONSE_BYTES, Outbound, Unanswered, Way, budget, denial_in, describe};
+use super::{MAX_RESPONSE_BYTES, Outbound, Unanswered, Way, budget, denial_in};
 use crate::policy::Denial;
 use crate::secrets::Blanking;
 
@@ -146,7 +147,7 @@ impl Outbound {
             (true, true) => Error::ConnectionTimeout,
             (true, false) => Error::HttpResponseTimeout,
             (false, true) => Error::ConnectionRefused,
-            (false, false) => Error::InternalError(Some(describe(why))),
+            (false, false) => Error::InternalError(Some(chain_without_url(why))),
         }
     }
 }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use flagpost_exporter::chain;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use http::{Request, Response, StatusCode};
@@ -188,17 +189,6 @@ impl Proxy {
         *said = Some(Instant::now());
         tracing::warn!(upstream = %self.upstream.url, failures = self.failed.load(Ordering::Relaxed), "a request could not be passed on: {why}");
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut why = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        why = format!("{why}: {error}");
-        source = error.source();
-    }
-    why
 }
 
 /// Whether it is the client who did not go on.

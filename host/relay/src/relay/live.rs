@@ -100,7 +100,7 @@ impl Live {
         match self.apply(&mut state, config).await {
             Ok(needs_restart) => Ok(self.reloads.applied(self.clock.unix_seconds(), needs_restart)),
             Err(error) => {
-                self.reloads.refused(crate::cli::chain(&error));
+                self.reloads.refused(flagpost_exporter::chain(&error));
                 Err(error)
             }
         }
