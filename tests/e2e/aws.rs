@@ -3,6 +3,7 @@
 use flagpost_tests::servers::boto::{Access, bytes};
 use flagpost_tests::servers::unique;
 use flagpost_tests::{Program, until};
+pub(crate) use flagpost_tests::{sorted, tracking};
 use serde_json::{Value, json};
 
 /// An event of one user.
@@ -10,13 +11,6 @@ pub(crate) fn feature(user: &str, number: u64) -> String {
     let user = Value::from(user);
     format!(
         r#"{{"kind":"feature","contextKind":"user","userKey":{user},"creationDate":1700000000,"key":"k","variation":"on","value":{number},"default":false,"version":"","source":"SERVER"}}"#
-    )
-}
-
-/// A tracking event.
-pub(crate) fn tracking(number: u64) -> String {
-    format!(
-        r#"{{"kind":"tracking","contextKind":"user","userKey":"t-{number}","creationDate":1700000000,"key":"checkout","evaluationContext":{{"a":1}},"trackingEventDetails":{{"value":{number}}}}}"#
     )
 }
 
@@ -31,12 +25,6 @@ pub(crate) fn user(event: &str) -> String {
     serde_json::from_str::<Value>(event).unwrap()["userKey"].as_str().unwrap().to_owned()
 }
 
-/// The events, sorted.
-pub(crate) fn sorted(mut events: Vec<String>) -> Vec<String> {
-    events.sort();
-    events
-}
-
 /// The events without those that came more than once, sorted; and how many those were.
 pub(crate) fn distinct(events: Vec<String>) -> (Vec<String>, usize) {
     let mut events = sorted(events);
@@ -48,18 +36,12 @@ pub(crate) fn distinct(events: Vec<String>) -> (Vec<String>, usize) {
 
 /// Waits until everything was delivered: that many events, none of them dead or given up.
 pub(crate) async fn complete(relay: &Program, count: u64) {
-    let counts = relay.drained(&["out"]).await.counts("out");
-    assert_eq!((counts.delivered, counts.dead, counts.dropped), (count, 0, 0), "{}", relay.exporter("out").await);
+    relay.complete("out", count).await;
 }
 
 /// Waits until the exporter is in that state and says this.
 pub(crate) async fn told(relay: &Program, state: &str, text: &str) -> String {
-    until(&format!("the exporter is {state} and says {text}"), async || {
-        let task = relay.exporter("out").await;
-        let message = task["lastError"]["message"].as_str().unwrap_or_default().to_owned();
-        (task["state"] == state && message.contains(text)).then_some(message)
-    })
-    .await
+    relay.told("out", state, text).await
 }
 
 /// Waits until something went wrong.

@@ -1,11 +1,6 @@
 //! What a cursor belongs to, over restarts with a changed configuration.
 
-use flagpost_tests::{Answer, Program, Setup, Target, assert_lines, events, lines_in};
-
-fn sorted(mut lines: Vec<String>) -> Vec<String> {
-    lines.sort();
-    lines
-}
+use flagpost_tests::{Answer, Program, Setup, Target, assert_lines, events, lines_in, sorted};
 
 #[tokio::test]
 async fn exporters_may_be_reordered_removed_added_again_and_renamed() {

@@ -2,24 +2,12 @@
 
 use std::time::SystemTime;
 
-use flagpost_tests::{Program, event, until};
+use flagpost_tests::{Program, event};
+pub(crate) use flagpost_tests::{sorted, tracking};
 
 /// A feature event of about that many bytes.
 pub(crate) fn padded(number: u64, bytes: usize) -> String {
     event(number * 5).replace(r#""source":"SERVER""#, &format!(r#""source":"SERVER","metadata":{{"pad":"{}"}}"#, "x".repeat(bytes)))
-}
-
-/// A tracking event.
-pub(crate) fn tracking(number: u64) -> String {
-    format!(
-        r#"{{"kind":"tracking","contextKind":"user","userKey":"t-{number}","creationDate":1700000000,"key":"checkout","evaluationContext":{{"a":1}},"trackingEventDetails":{{"value":{number}}}}}"#
-    )
-}
-
-/// The events, sorted.
-pub(crate) fn sorted(mut events: Vec<String>) -> Vec<String> {
-    events.sort();
-    events
 }
 
 /// Whether it is upstream's default name behind `front`: this machine's name and Unix seconds of about now.
@@ -37,15 +25,10 @@ pub(crate) fn now() -> u64 {
 
 /// Waits until the exporter has met a fault; gives what it says of it.
 pub(crate) async fn troubled(relay: &Program, name: &str) -> String {
-    until("the fault is noticed", async || {
-        let task = relay.exporter(name).await;
-        (task["state"] == "retrying").then(|| task["lastError"]["message"].as_str().unwrap_or_default().to_owned())
-    })
-    .await
+    relay.told(name, "retrying", "").await
 }
 
 /// Everything was delivered, nothing was condemned or given up.
 pub(crate) async fn complete(relay: &Program, name: &str, count: u64) {
-    let counts = relay.drained(&[name]).await.counts(name);
-    assert_eq!((counts.delivered, counts.dead, counts.dropped), (count, 0, 0), "{name}");
+    relay.complete(name, count).await;
 }

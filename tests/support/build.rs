@@ -20,31 +20,28 @@ pub fn program_path() -> &'static Path {
     })
 }
 
-/// The example exporter in Rust, as a newcomer builds it.
+/// The example exporter in Rust.
 pub fn example_plugin() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| {
-        let source = root().join("examples/exporters/rust");
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.current_dir(source).args(["build", "--release", "--target", "wasm32-wasip2"]);
-        artifacts(&mut cargo, ".wasm")
-    })
+    PATH.get_or_init(|| plugin("examples/exporters/rust"))
 }
 
 /// A plugin that says its version, which is below 1,000, with each request (`x-version`): other bytes for each.
 pub fn versioned_plugin(version: u64) -> Vec<u8> {
     const MARK: &[u8] = b"flagpost-test-version-000";
     static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
-    let bytes = BYTES.get_or_init(|| {
-        let source = root().join("tests/guests/versioned");
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.current_dir(source).args(["build", "--release", "--locked", "--target", "wasm32-wasip2"]);
-        std::fs::read(artifacts(&mut cargo, ".wasm")).unwrap()
-    });
+    let bytes = BYTES.get_or_init(|| std::fs::read(plugin("tests/guests/versioned")).unwrap());
     let at = bytes.windows(MARK.len()).position(|window| window == MARK).expect("the mark is in the component");
     let mut bytes = bytes.clone();
     bytes[at + MARK.len() - 3..at + MARK.len()].copy_from_slice(format!("{version:03}").as_bytes());
     bytes
+}
+
+/// A plugin in Rust, built where `scripts/setup.sh` builds them: what they depend on is compiled once for all of them.
+fn plugin(source: &str) -> PathBuf {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(root().join(source)).args(["build", "--release", "--locked", "--target", "wasm32-wasip2", "--target-dir"]);
+    artifacts(cargo.arg(crate::servers::tools().with_file_name("guests")), ".wasm")
 }
 
 /// Runs cargo and gives the artifact whose file name ends in `suffix`.

@@ -37,6 +37,19 @@ pub fn events(numbers: Range<u64>) -> Vec<String> {
     numbers.map(event).collect()
 }
 
+/// A tracking event.
+pub fn tracking(number: u64) -> String {
+    format!(
+        r#"{{"kind":"tracking","contextKind":"user","userKey":"t-{number}","creationDate":1700000000,"key":"checkout","evaluationContext":{{"a":1}},"trackingEventDetails":{{"value":{number}}}}}"#
+    )
+}
+
+/// The events, sorted.
+pub fn sorted(mut events: Vec<String>) -> Vec<String> {
+    events.sort();
+    events
+}
+
 /// The collector's request with these events.
 pub fn body<S: AsRef<str>>(events: &[S]) -> String {
     let events: Vec<&str> = events.iter().map(AsRef::as_ref).collect();

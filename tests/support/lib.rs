@@ -25,7 +25,7 @@ mod upstream;
 pub use authors::Author;
 pub use build::{example_plugin, program_path, versioned_plugin};
 pub use evaluation::{Asked, Evaluation, Flags};
-pub use events::{body, event, event_number, events, poison};
+pub use events::{body, event, event_number, events, poison, sorted, tracking};
 pub use faults::{Faults, Gate, Rule, Seen};
 pub use files::{assert_lines, json_files, lines_in};
 pub use flow::Flow;

@@ -118,6 +118,23 @@ impl Client {
         .await
     }
 
+    /// Waits until everything was delivered: that many events, none of them dead or given up.
+    pub async fn complete(&self, exporter: &str, count: u64) {
+        let counts = self.drained(&[exporter]).await.counts(exporter);
+        let found = (counts.delivered, counts.dead, counts.dropped);
+        assert_eq!(found, (count, 0, 0), "{exporter}: {}", self.exporter(exporter).await);
+    }
+
+    /// Waits until an exporter is in that state and says this; gives all that it says.
+    pub async fn told(&self, exporter: &str, state: &str, text: &str) -> String {
+        until(&format!("{exporter} is {state} and says {text}"), async || {
+            let task = self.exporter(exporter).await;
+            let message = task["lastError"]["message"].as_str().unwrap_or_default().to_owned();
+            (task["state"] == state && message.contains(text)).then_some(message)
+        })
+        .await
+    }
+
     /// Waits until an exporter is in that state; gives what `/health/exporters` says of it.
     pub async fn in_state(&self, exporter: &str, state: &str) -> Value {
         until(&format!("{exporter} is {state}"), async || {

@@ -6,14 +6,12 @@ use flagpost_tests::{Faults, Program, Rule, Setup, events, until};
 use super::{exporter, lines, sorted};
 
 async fn troubled(relay: &Program) -> String {
-    let task = relay.in_state("out", "retrying").await;
-    task["lastError"]["message"].as_str().unwrap_or_default().to_owned()
+    relay.told("out", "retrying", "").await
 }
 
 /// Everything arrived, each event once: no object has a second one.
 async fn complete(relay: &Program, gcs: &Gcs, bucket: &str, count: u64) {
-    let counts = relay.drained(&["out"]).await.counts("out");
-    assert_eq!((counts.delivered, counts.dead, counts.dropped), (count, 0, 0));
+    relay.complete("out", count).await;
     assert_eq!(lines(&gcs.objects(bucket).await), sorted(events(1..count + 1)));
 }
 

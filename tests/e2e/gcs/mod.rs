@@ -6,6 +6,7 @@ mod parts;
 mod refusals;
 
 use flagpost_tests::servers::gcs::GcsObject;
+use flagpost_tests::sorted;
 
 /// An exporter's YAML: quick to notice what goes wrong, quick to try again. `own` are further keys, flow style.
 fn exporter(name: &str, bucket: &str, url: &str, own: &str) -> String {
@@ -26,9 +27,4 @@ fn exporter(name: &str, bucket: &str, url: &str, own: &str) -> String {
 /// The lines of all objects, sorted.
 fn lines(objects: &[GcsObject]) -> Vec<String> {
     sorted(objects.iter().flat_map(GcsObject::lines).collect())
-}
-
-fn sorted(mut events: Vec<String>) -> Vec<String> {
-    events.sort();
-    events
 }

@@ -1,19 +1,13 @@
 //! What arrives, where, and as what.
 
 use flagpost_tests::servers::kafka::{self, Listener};
-use flagpost_tests::{Program, Setup, events, flagpost};
+use flagpost_tests::{Program, Setup, events, flagpost, tracking};
 
 use super::{exporter, plain, sorted, values};
 
 fn feature(user: &str, number: u64) -> String {
     format!(
         r#"{{"kind":"feature","contextKind":"user","userKey":{user},"creationDate":1700000000,"key":"k","variation":"on","value":{number},"default":false,"version":"","source":"SERVER"}}"#
-    )
-}
-
-fn tracking(number: u64) -> String {
-    format!(
-        r#"{{"kind":"tracking","contextKind":"user","userKey":"t-{number}","creationDate":1700000000,"key":"checkout","evaluationContext":{{"a":1}},"trackingEventDetails":{{"value":{number}}}}}"#
     )
 }
 

@@ -1,8 +1,8 @@
 //! Brokers that end, hang, or cannot be reached.
 
 use flagpost_tests::servers::kafka::{self, Broker, Listener};
+use flagpost_tests::servers::line_faults;
 use flagpost_tests::{Program, Setup, events, until};
-use serde_json::json;
 
 use super::{QUICK, distinct, exporter, sorted};
 
@@ -72,24 +72,7 @@ async fn a_line_that_is_reset_stalls_or_is_cut_loses_nothing() {
     let relay = Program::start(&setup).await;
     relay.post(&events(1..101)).await;
     complete(&relay, &broker, &topics, 100).await;
-    let faults = [
-        ("reset_peer", "downstream", json!({ "timeout": 20 })),
-        ("timeout", "downstream", json!({ "timeout": 0 })),
-        ("limit_data", "upstream", json!({ "bytes": 700 })),
-    ];
-    let mut next = 101;
-    for (kind, stream, attributes) in faults {
-        proxy.add(kind, stream, attributes).await;
-        relay.post(&events(next..next + 100)).await;
-        troubled(&relay).await;
-        proxy.heal().await;
-        next += 100;
-        complete(&relay, &broker, &topics, next - 1).await;
-    }
-    proxy.enable(false).await;
-    relay.post(&events(next..next + 100)).await;
-    troubled(&relay).await;
-    proxy.enable(true).await;
-    complete(&relay, &broker, &topics, next + 99).await;
+    let bear = async |last| complete(&relay, &broker, &topics, last).await;
+    proxy.torments(&relay, &line_faults(), async || troubled(&relay).await, bear).await;
     relay.stop().await;
 }

@@ -9,6 +9,7 @@ mod transactions;
 
 use flagpost_tests::servers::kafka::{Broker, Listener};
 use flagpost_tests::servers::kafka_tool::Record;
+use flagpost_tests::sorted;
 
 /// An exporter's YAML: quick to notice what goes wrong, quick to try again. `own` are further keys below `kafka`, flow style.
 fn exporter(name: &str, topic: &str, address: &str, own: &str) -> String {
@@ -38,12 +39,6 @@ fn values(records: &[Record]) -> Vec<String> {
     let mut values: Vec<String> = records.iter().map(|record| record.value.clone()).collect();
     values.sort();
     values
-}
-
-/// The events, sorted.
-fn sorted(mut events: Vec<String>) -> Vec<String> {
-    events.sort();
-    events
 }
 
 /// The values without those that came more than once, sorted; and how many those were.

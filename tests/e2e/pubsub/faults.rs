@@ -1,8 +1,7 @@
 //! A service that ends, hangs, or cannot be reached.
 
-use flagpost_tests::servers::pubsub;
+use flagpost_tests::servers::{line_faults, pubsub};
 use flagpost_tests::{Program, Setup, events, until};
-use serde_json::json;
 
 use super::{exporter, make_topic, reader};
 
@@ -59,25 +58,8 @@ async fn a_line_that_is_reset_stalls_or_is_cut_loses_nothing() {
     let mut reader = reader(&pubsub, &topic);
     relay.post(&events(1..101)).await;
     reader.complete(&relay, 100).await;
-    let faults = [
-        ("reset_peer", "downstream", json!({ "timeout": 20 })),
-        ("timeout", "downstream", json!({ "timeout": 0 })),
-        ("limit_data", "upstream", json!({ "bytes": 700 })),
-    ];
-    let mut next = 101;
-    for (kind, stream, attributes) in faults {
-        proxy.add(kind, stream, attributes).await;
-        relay.post(&events(next..next + 100)).await;
-        troubled(&relay).await;
-        proxy.heal().await;
-        next += 100;
-        reader.complete(&relay, next - 1).await;
-    }
-    proxy.enable(false).await;
-    relay.post(&events(next..next + 100)).await;
-    troubled(&relay).await;
-    proxy.enable(true).await;
-    reader.complete(&relay, next + 99).await;
+    let bear = async |last| reader.complete(&relay, last).await;
+    proxy.torments(&relay, &line_faults(), async || drop(troubled(&relay).await), bear).await;
     relay.stop().await;
 }
 

@@ -1,7 +1,7 @@
 //! A store that ends, hangs, is busy, or cannot be reached. Whatever happens, each event is in one object, once.
 
 use flagpost_tests::servers::bucket::Bucket;
-use flagpost_tests::servers::seaweedfs;
+use flagpost_tests::servers::{line_faults, seaweedfs};
 use flagpost_tests::{Faults, Program, Rule, events, until};
 use http::Method;
 use serde_json::json;
@@ -97,26 +97,10 @@ async fn a_line_that_is_reset_stalls_or_is_cut_loses_nothing() {
     let relay = Program::start(&setup(server.access(), &exporter("out", &bucket, &access.endpoint, ", path: p"))).await;
     relay.post(&events(1..101)).await;
     complete(&relay, "out", 100).await;
-    let faults = [
-        ("reset_peer", "downstream", json!({ "timeout": 20 })),
-        ("timeout", "downstream", json!({ "timeout": 0 })),
-        ("limit_data", "upstream", json!({ "bytes": 700 })),
-        ("limit_data", "downstream", json!({ "bytes": 40 })),
-    ];
-    let mut next = 101;
-    for (kind, stream, attributes) in faults {
-        proxy.add(kind, stream, attributes).await;
-        relay.post(&events(next..next + 100)).await;
-        troubled(&relay, "out").await;
-        proxy.heal().await;
-        next += 100;
-        complete(&relay, "out", next - 1).await;
-    }
-    proxy.enable(false).await;
-    relay.post(&events(next..next + 100)).await;
-    troubled(&relay, "out").await;
-    proxy.enable(true).await;
-    complete(&relay, "out", next + 99).await;
-    assert_eq!(bucket.lines().await, sorted(events(1..next + 100)), "each once");
+    let mut faults = line_faults();
+    faults.push(("limit_data", "downstream", json!({ "bytes": 40 })));
+    let bear = async |last| complete(&relay, "out", last).await;
+    proxy.torments(&relay, &faults, async || drop(troubled(&relay, "out").await), bear).await;
+    assert_eq!(bucket.lines().await, sorted(events(1..601)), "each once");
     relay.stop().await;
 }

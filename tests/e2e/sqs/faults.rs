@@ -1,8 +1,7 @@
 //! A queue that ends, hangs, or cannot be reached; and a relay that is killed.
 
-use flagpost_tests::servers::elasticmq;
+use flagpost_tests::servers::{elasticmq, line_faults};
 use flagpost_tests::{Faults, Program, Rule, Setup, events};
-use serde_json::json;
 
 use super::exporter;
 use crate::aws::{bodies, complete, distinct, messages, queue, sorted, told, troubled};
@@ -39,25 +38,8 @@ async fn a_line_that_is_reset_stalls_or_is_cut_loses_nothing() {
     let relay = Program::start(&setup).await;
     relay.post(&events(1..101)).await;
     complete(&relay, 100).await;
-    let faults = [
-        ("reset_peer", "downstream", json!({ "timeout": 20 })),
-        ("timeout", "downstream", json!({ "timeout": 0 })),
-        ("limit_data", "upstream", json!({ "bytes": 700 })),
-    ];
-    let mut next = 101;
-    for (kind, stream, attributes) in faults {
-        proxy.add(kind, stream, attributes).await;
-        relay.post(&events(next..next + 100)).await;
-        troubled(&relay).await;
-        proxy.heal().await;
-        next += 100;
-        complete(&relay, next - 1).await;
-    }
-    proxy.enable(false).await;
-    relay.post(&events(next..next + 100)).await;
-    troubled(&relay).await;
-    proxy.enable(true).await;
-    complete(&relay, next + 99).await;
+    let bear = async |last| complete(&relay, last).await;
+    proxy.torments(&relay, &line_faults(), async || drop(troubled(&relay).await), bear).await;
     assert_eq!(distinct(bodies(messages(server.access(), &queue, 500).await)).0, sorted(events(1..501)));
     relay.stop().await;
 }

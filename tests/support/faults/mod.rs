@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -44,8 +44,6 @@ pub struct Seen {
     pub body: Bytes,
     /// The status with which it was answered, by the server or by a rule. `None`: not (yet).
     pub status: Option<u16>,
-    /// Whether the server got it.
-    pub passed: bool,
 }
 
 impl Seen {
@@ -72,8 +70,7 @@ pub struct Faults {
 struct Shared {
     client: Client<HttpConnector, Full<Bytes>>,
     /// `host:port`.
-    server: Mutex<String>,
-    host: Option<String>,
+    server: String,
     seen: Mutex<Vec<Seen>>,
     rules: Mutex<Vec<Rule>>,
 }
@@ -95,21 +92,11 @@ type Body = BoxBody<Bytes, Broken>;
 impl Faults {
     /// A proxy in front of the server at that URL (`http://host:port`, what follows does not count).
     pub async fn before(server: &str) -> Faults {
-        Faults::start(server, None).await
-    }
-
-    /// One that sends this `Host` to the server instead of the client's.
-    pub async fn with_host(server: &str, host: &str) -> Faults {
-        Faults::start(server, Some(host.to_owned())).await
-    }
-
-    async fn start(server: &str, host: Option<String>) -> Faults {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             client: Client::builder(TokioExecutor::new()).build_http(),
-            server: Mutex::new(authority(server)),
-            host,
+            server: authority(server),
             seen: Mutex::default(),
             rules: Mutex::default(),
         });
@@ -128,11 +115,6 @@ impl Faults {
     /// Its address with a path.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
-    }
-
-    /// From now on it stands in front of another server.
-    pub fn move_to(&self, server: &str) {
-        *self.shared.server.lock().unwrap() = authority(server);
     }
 
     /// Adds a rule, behind those that it has.
@@ -166,16 +148,6 @@ impl Faults {
     pub fn matching(&self, rule: &Rule) -> Vec<Seen> {
         self.shared.seen.lock().unwrap().iter().filter(|seen| rule.matches(seen)).cloned().collect()
     }
-
-    /// How many requests the server got.
-    pub fn passed(&self) -> usize {
-        self.shared.seen.lock().unwrap().iter().filter(|seen| seen.passed).count()
-    }
-
-    /// Forgets the requests so far.
-    pub fn forget(&self) {
-        self.shared.seen.lock().unwrap().clear();
-    }
 }
 
 impl Drop for Faults {
@@ -202,20 +174,13 @@ async fn answer(request: Request<Incoming>, shared: &Shared, line: &TcpStream) -
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Broken)?.to_bytes();
     let path = head.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
-    let seen = Seen { method: head.method, path, headers: head.headers, body, status: None, passed: false };
+    let seen = Seen { method: head.method, path, headers: head.headers, body, status: None };
     let number = {
         let mut all = shared.seen.lock().unwrap();
         all.push(seen.clone());
         all.len() - 1
     };
-    let note = |change: &dyn Fn(&mut Seen)| {
-        // The test may have forgotten it meanwhile.
-        if let Some(seen) = shared.seen.lock().unwrap().get_mut(number) {
-            change(seen);
-        }
-    };
     let pass = async |body: Bytes| {
-        note(&|seen| seen.passed = true);
         let answer = shared.pass(&seen, body).await;
         if answer.is_err() {
             line.set_zero_linger().ok();
@@ -232,10 +197,6 @@ async fn answer(request: Request<Incoming>, shared: &Shared, line: &TcpStream) -
                 answer.headers_mut().insert(name, value.parse().unwrap());
             }
             answer
-        }
-        Some(Action::Delay(time)) => {
-            tokio::time::sleep(time).await;
-            pass(seen.body.clone()).await?.map(whole)
         }
         Some(Action::Hang) => match std::future::pending::<Infallible>().await {},
         Some(Action::Reset) => {
@@ -275,7 +236,7 @@ async fn answer(request: Request<Incoming>, shared: &Shared, line: &TcpStream) -
             Response::from_parts(head, whole(Full::from(body)))
         }
     };
-    note(&|seen| seen.status = Some(answer.status().as_u16()));
+    shared.seen.lock().unwrap()[number].status = Some(answer.status().as_u16());
     Ok(answer)
 }
 
@@ -289,10 +250,9 @@ where
 
 impl Shared {
     async fn pass(&self, seen: &Seen, body: Bytes) -> Result<Response<Incoming>, Broken> {
-        let server = self.server.lock().unwrap().clone();
         let mut request = Request::new(Full::from(body.clone()));
         *request.method_mut() = seen.method.clone();
-        *request.uri_mut() = format!("http://{server}{}", seen.path).parse().map_err(|_| Broken)?;
+        *request.uri_mut() = format!("http://{}{}", self.server, seen.path).parse().map_err(|_| Broken)?;
         *request.headers_mut() = seen.headers.clone();
         // These belong to one connection, and to a body that comes in pieces.
         for name in [CONNECTION, EXPECT, TRANSFER_ENCODING] {
@@ -300,9 +260,6 @@ impl Shared {
         }
         if !body.is_empty() || seen.headers.contains_key(CONTENT_LENGTH) {
             request.headers_mut().insert(CONTENT_LENGTH, body.len().into());
-        }
-        if let Some(host) = &self.host {
-            request.headers_mut().insert(HOST, host.parse().map_err(|_| Broken)?);
         }
         let mut answer = self.client.request(request).await.map_err(|_| Broken)?;
         for name in [CONNECTION, TRANSFER_ENCODING] {

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::Method;
 use serde_json::Value;
@@ -18,7 +17,6 @@ type Change = Arc<dyn Fn(Value) -> Value + Send + Sync>;
 #[derive(Clone)]
 pub(super) enum Action {
     Answer { status: u16, headers: Vec<(&'static str, String)>, body: String },
-    Delay(Duration),
     Hang,
     Reset,
     ResetAfter,
@@ -111,12 +109,6 @@ impl Rule {
     pub fn answer_with(self, status: u16, headers: &[(&'static str, &str)], body: impl Into<String>) -> Rule {
         let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         self.does(Action::Answer { status, headers, body: body.into() })
-    }
-
-    /// Passed on after a while.
-    #[must_use]
-    pub fn delay(self, time: Duration) -> Rule {
-        self.does(Action::Delay(time))
     }
 
     /// Never answered; the server does not get it.

@@ -87,13 +87,6 @@ impl Bucket {
         lines
     }
 
-    /// Begins an upload in parts and leaves it there.
-    pub async fn leave_upload(&self, key: &str) {
-        let begun = self.access.call("s3", "create_multipart_upload", json!({ "Bucket": self.name, "Key": key })).await;
-        let part = json!({ "Bucket": self.name, "Key": key, "UploadId": begun["UploadId"], "PartNumber": 1, "Body": "left" });
-        self.access.call("s3", "upload_part", part).await;
-    }
-
     /// The names of uploads in parts that are not finished.
     pub async fn uploads(&self) -> Vec<String> {
         let listed = self.access.call("s3", "list_multipart_uploads", json!({ "Bucket": self.name })).await;

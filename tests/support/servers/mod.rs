@@ -24,7 +24,7 @@ pub mod seaweedfs;
 mod toxiproxy;
 
 pub use process::Process;
-pub use toxiproxy::Toxiproxy;
+pub use toxiproxy::{Fault, Toxiproxy, line_faults};
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

@@ -6,7 +6,19 @@ use serde_json::{Value, json};
 
 use super::{Process, installed};
 use crate::setup::free_port;
-use crate::{client, until};
+use crate::{Client, client, events, until};
+
+/// A fault: its kind, its direction, its attributes.
+pub type Fault = (&'static str, &'static str, Value);
+
+/// A line is reset, stalls, is cut.
+pub fn line_faults() -> Vec<Fault> {
+    vec![
+        ("reset_peer", "downstream", json!({ "timeout": 20 })),
+        ("timeout", "downstream", json!({ "timeout": 0 })),
+        ("limit_data", "upstream", json!({ "bytes": 700 })),
+    ]
+}
 
 /// A proxy before one port.
 #[derive(Debug)]
@@ -44,6 +56,25 @@ impl Toxiproxy {
     /// Cuts the line: connections end, new ones are refused. Or joins it again.
     pub async fn enable(&self, enabled: bool) {
         self.post("/proxies/it", json!({ "enabled": enabled })).await;
+    }
+
+    /// Each fault in turn, then a line that is refused: a hundred events each time, from 101 on, of which nothing arrives while the fault holds
+    /// (`troubled` returns) and everything when it is healed (`complete`, given the last event's number).
+    pub async fn torments(&self, relay: &Client, faults: &[Fault], troubled: impl AsyncFn(), mut complete: impl AsyncFnMut(u64)) {
+        let mut next = 101;
+        for (kind, stream, attributes) in faults {
+            self.add(kind, stream, attributes.clone()).await;
+            relay.post(&events(next..next + 100)).await;
+            troubled().await;
+            self.heal().await;
+            next += 100;
+            complete(next - 1).await;
+        }
+        self.enable(false).await;
+        relay.post(&events(next..next + 100)).await;
+        troubled().await;
+        self.enable(true).await;
+        complete(next + 99).await;
     }
 
     async fn post(&self, path: &str, body: Value) {

@@ -109,7 +109,7 @@ pub fn features(count: usize) -> EventBatch {
 /// Builds a guest in Rust with its real toolchain, once per test run, and returns its file.
 pub fn rust_guest(folder: &str, name: &str) -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join("Cargo.toml");
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("guests");
     let built = std::process::Command::new(env!("CARGO"))
         .args(["build", "--release", "--locked", "--target", "wasm32-wasip2", "--manifest-path"])
         .arg(&manifest)
