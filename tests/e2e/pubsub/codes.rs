@@ -4,9 +4,13 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use flagpost_tests::servers::pubsub::PROJECT;
-use flagpost_tests::{GrpcFaults, GrpcRefusal, Program, Setup, events, flagpost, poison, protobuf_fields, protobuf_text, sorted};
+use flagpost_tests::{
+    Faults, GrpcFaults, GrpcRefusal, Program, Rule, Setup, events, flagpost, poison, protobuf_fields, protobuf_text, sorted,
+};
 
 use super::exporter;
+
+const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 
 const INVALID_ARGUMENT: u32 = 3;
 
@@ -105,19 +109,32 @@ async fn only_the_message_that_the_service_refuses_is_dead() {
     }
 }
 
+/// Probes speak JSON over HTTP/1.1; an emulator knows no rights, so that everything is answered by rules here.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_probe_says_what_the_service_says() {
-    let (faults, published) = service().await;
-    let setup = Setup::new().with_exporters(&yaml(&faults, ""));
-    // Rights and topics are not known here, as on a proxy that lets publishing through only.
-    let probe = || tokio::task::block_in_place(|| flagpost(&setup, &["validate", "--config", "flagpost.yaml", "--probe"]));
-    let text = probe().text;
-    assert!(text.contains("probe failed: ") && text.contains("no such method here"), "{text}");
-    for (code, name, advice) in [(7, "PERMISSION_DENIED", "roles/pubsub.publisher"), (16, "UNAUTHENTICATED", "check the credentials")] {
-        faults.refuse("TestIamPermissions", code, "said so by a test");
-        let text = probe().text;
-        assert!(text.contains("probe failed: ") && text.contains(name) && text.contains(advice), "{text}");
-        assert!(faults.heal() > 0, "{name}");
+async fn a_probe_asks_for_the_right_to_publish_and_says_what_is_missing() {
+    let service = Faults::before("http://127.0.0.1:9").await;
+    let setup = Setup::new().with_exporters(&exporter("out", "flag-events", service.url("").trim_start_matches("http://"), ""));
+    let said = |code: u16, name: &str| format!(r#"{{"error":{{"code":{code},"message":"said so by a test","status":"{name}"}}}}"#);
+    let granted = r#"{"permissions":["pubsub.topics.publish"]}"#.to_owned();
+    let topic = format!(r#"{{"name":"projects/{PROJECT}/topics/flag-events"}}"#);
+    let cases = [
+        ((200, granted), None, ""),
+        ((401, said(401, "UNAUTHENTICATED")), None, "check the credentials"),
+        ((403, said(403, "PERMISSION_DENIED")), None, "roles/pubsub.publisher"),
+        ((200, "{}".to_owned()), Some((200, topic.clone())), "pubsub.topics.publish is not granted"),
+        ((200, "{}".to_owned()), Some((404, said(404, "NOT_FOUND"))), "create the topic, or correct `projectID` and `topic`"),
+        ((501, said(501, "UNIMPLEMENTED")), Some((200, topic)), ""),
+    ];
+    for ((status, rights), second, expected) in cases {
+        service.heal();
+        service.add(Rule::any().when(|seen| seen.path.contains("testIamPermissions")).answer_with(status, JSON, rights));
+        if let Some((status, topic)) = second {
+            service.add(Rule::any().when(|seen| !seen.path.contains("testIamPermissions")).answer_with(status, JSON, topic));
+        }
+        let finished = tokio::task::block_in_place(|| flagpost(&setup, &["validate", "--config", "flagpost.yaml", "--probe"]));
+        let begins = if expected.is_empty() { "probe ok: " } else { "probe failed: " };
+        assert!(finished.text.contains(begins) && finished.text.contains(expected), "{expected}: {}", finished.text);
+        assert_eq!(service.pending(), 0, "everything was asked for");
     }
-    assert!(data(&published).is_empty(), "a probe is no event");
+    assert!(service.seen().iter().all(|seen| !seen.path.contains(":publish")), "a probe is no event");
 }
