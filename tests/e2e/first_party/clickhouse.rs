@@ -7,7 +7,7 @@ use flagpost_tests::servers::{clickhouse, unique};
 use flagpost_tests::{Faults, Program, Rule, Setup, events, poison, tracking, until};
 use serde_json::{Value, json};
 
-use super::{exporter, setup, sorted, values};
+use super::{exporter, setup, sorted};
 use crate::aws::death;
 
 const COLUMNS: [(&str, &str); 2] = [

@@ -48,7 +48,7 @@ async fn each_event_of_both_kinds_is_one_document_with_an_id_of_its_own() {
     for (kind, expected) in [("feature", &features), ("tracking", &tracked)] {
         let found = server.documents(&format!("{name}-{kind}")).await;
         assert_eq!(sources(&found), documents(expected));
-        assert!(found.iter().all(|(id, _)| id.contains(&format!("-default-{kind}-"))), "{:?}", found[0].0);
+        assert!(found.iter().all(|(id, _)| id.contains(&format!("-default.{kind}-"))), "{:?}", found[0].0);
     }
     relay.stop().await;
 }
