@@ -16,7 +16,7 @@ mod tests {
 
     #[test]
     fn an_id_is_of_one_event_of_one_batch_and_never_changes() {
-        assert_eq!(event_id("s-default-feature-1-3", 0), "ID0");
+        assert_eq!(event_id("s-default-feature-1-3", 0), "a5683293-224b-5be5-9f05-ad4d26f8c0d3");
         assert_ne!(event_id("s-default-feature-1-3", 0), event_id("s-default-feature-1-3", 1));
         assert_ne!(event_id("s-default-feature-1-3", 0), event_id("s-default-feature-1-3.r1", 0));
         assert_eq!(event_id("s-default-feature-1-3", 999).len(), 36);
