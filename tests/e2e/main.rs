@@ -13,6 +13,7 @@ mod clients;
 mod command_line;
 mod differences;
 mod drain;
+mod first_party;
 mod formats;
 mod gcs;
 mod identity;

@@ -9,6 +9,8 @@ flagpost_sdk::config! {
         pub endpoint: String = "https://api2.amplitude.com/2/httpapi".to_owned(),
         /// The name of flag evaluations as events. Tracking events have their own.
         pub event_name: String = "Feature Flag Evaluated".to_owned(),
+        /// The project's key, where it is no secret. Better: the exporter's secret AMPLITUDE_API_KEY, with `as: reveal`.
+        pub api_key: Option<String>,
         /// Adds the evaluation context to tracking events, as the property evaluation_context.
         pub evaluation_context: bool = false,
         /// Most events in a request, at most 2000. Amplitude advises 10 to customers of its free plan.

@@ -38,8 +38,9 @@ impl Managed for Amplitude {
     }
 
     fn export(&self, batch: &Batch) -> Result<(), ExportError> {
-        let Some(key) = secrets::get(KEY) else {
-            return Err(misconfigured(format!("no key: in the exporter, secrets: {{ {KEY}: {{ env: {KEY}, as: reveal }} }}")));
+        let Some(key) = secrets::get(KEY).or_else(|| self.0.api_key.clone()) else {
+            let secret = format!("secrets: {{ {KEY}: {{ env: {KEY}, as: reveal }} }}");
+            return Err(misconfigured(format!("there is no key: write `{secret}` into the exporter, or `apiKey` into its `config`")));
         };
         let key = serde_json::Value::from(key);
         let head = format!(r#"{{"api_key":{key},"options":{{"min_id_length":{}}},"events":["#, self.0.min_id_length);

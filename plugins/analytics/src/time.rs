@@ -1,11 +1,9 @@
 //! Times as these APIs write them.
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-
-/// Unix seconds as `2023-11-14T22:13:20Z`; none where the year has no four digits.
+/// Unix seconds as `2023-11-14T22:13:20Z`; none where the year has not four digits.
 pub fn rfc3339(seconds: i64) -> Option<String> {
-    OffsetDateTime::from_unix_timestamp(seconds).ok()?.format(&Rfc3339).ok()
+    const YEARS: std::ops::Range<i64> = -62_167_219_200..253_402_300_800;
+    YEARS.contains(&seconds).then(|| flagpost_sdk::iso(seconds))
 }
 
 #[cfg(test)]
@@ -18,6 +16,10 @@ mod tests {
             (1_700_000_000, Some("2023-11-14T22:13:20Z")),
             (0, Some("1970-01-01T00:00:00Z")),
             (-1, Some("1969-12-31T23:59:59Z")),
+            (-62_167_219_200, Some("0000-01-01T00:00:00Z")),
+            (-62_167_219_201, None),
+            (253_402_300_799, Some("9999-12-31T23:59:59Z")),
+            (253_402_300_800, None),
             (i64::MAX, None),
             (i64::MIN, None),
         ] {

@@ -37,8 +37,9 @@ impl Managed for PostHog {
     }
 
     fn export(&self, batch: &Batch) -> Result<(), ExportError> {
-        let Some(key) = secrets::get(KEY) else {
-            return Err(misconfigured(format!("no key: in the exporter, secrets: {{ {KEY}: {{ env: {KEY}, as: reveal }} }}")));
+        let Some(key) = secrets::get(KEY).or_else(|| self.0.api_key.clone()) else {
+            let secret = format!("secrets: {{ {KEY}: {{ env: {KEY}, as: reveal }} }}");
+            return Err(misconfigured(format!("there is no key: write `{secret}` into the exporter, or `apiKey` into its `config`")));
         };
         let head = format!(r#"{{"api_key":{},"batch":["#, serde_json::Value::from(key));
         let limits = Limits { events: Self::MAX_EVENTS as usize, bytes: LARGEST, envelope: head.len() + TAIL.len() };

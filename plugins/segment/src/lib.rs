@@ -14,7 +14,7 @@ mod row;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flagpost_analytics::{deliver, read};
-use flagpost_sdk::{Batch, Diagnostic, ExportError, Managed, Request, secrets};
+use flagpost_sdk::{Batch, Diagnostic, ExportError, Managed, Request, credential};
 
 use crate::config::Settings;
 
@@ -36,8 +36,7 @@ impl Managed for Segment {
     }
 
     fn export(&self, batch: &Batch) -> Result<(), ExportError> {
-        // Without the key the API says so, and the operator is told what it said.
-        let key = secrets::get(KEY).unwrap_or_default();
+        let key = credential(KEY, "writeKey", self.0.write_key.as_deref())?;
         let credentials = format!("Basic {}", STANDARD.encode(format!("{key}:")));
         let events = read(batch)?;
         deliver(

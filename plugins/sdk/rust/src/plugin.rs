@@ -92,7 +92,7 @@ macro_rules! export {
                     <$plugin as $crate::Exporter>::is_bulk()
                 }
             }
-            $crate::bare::export_bare!(Glue with_types_in $crate::bare);
+    $crate::bare::export_bare!(Glue with_types_in $crate::bare);
         };
     };
 }
@@ -133,7 +133,7 @@ macro_rules! export_managed {
                     PLUGIN.with(|cell| cell.get().map($crate::Managed::close).unwrap_or_default());
                 }
             }
-            $crate::managed::export_full!(Glue with_types_in $crate::managed);
+    $crate::managed::export_full!(Glue with_types_in $crate::managed);
         };
     };
 }
