@@ -1,8 +1,8 @@
 //! Events as `track` calls of [Segment's HTTP API](https://segment.com/docs/connections/sources/catalog/libraries/server/http-api/), which
 //! [RudderStack](https://www.rudderstack.com/docs/api/http-api/) and others speak, too.
 //!
-//! **Each event arrives once**: its `messageId` is the same in every attempt, and Segment drops what it has seen (100,000 messages at least,
-//! a day as a rule). Requests stay within the API's limits (500 KB, 2,500 events), and what Segment would answer with 200 and then drop (an event of
+//! **Each event arrives once**: its `messageId` is the same in every attempt, and Segment drops what it saw in [the last 24 hours](https://segment.com/docs/guides/duplicate-data/),
+//! roughly. Requests stay within the API's limits (500 KB, 2,500 events), and what Segment would answer with 200 and then drop (an event of
 //! nobody, one of more than 32 KB) is refused here, with the reason, so that it is a dead letter and no silence.
 //!
 //! Recorded from the pages above in 2026, RudderStack's answers from its gateway's source (`gateway/response/response.go`).

@@ -10,26 +10,26 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 /// What a service answers.
-pub struct Said(pub u16, pub Value);
+pub(super) struct Said(pub(super) u16, pub(super) Value);
 
 /// A service's state.
-pub struct Shelf {
+pub(super) struct Shelf {
     /// The one key that it accepts.
-    pub key: &'static str,
+    pub(super) key: &'static str,
     /// Most bytes in a request.
-    pub largest: usize,
+    pub(super) largest: usize,
     /// Most bytes in an event.
-    pub largest_event: usize,
+    pub(super) largest_event: usize,
     /// What it took, by the id that it drops duplicates by.
-    pub taken: BTreeMap<String, Value>,
+    pub(super) taken: BTreeMap<String, Value>,
     /// Events that came although they were there.
-    pub again: u64,
+    pub(super) again: u64,
     /// What happens to the next requests, whatever the rules say.
     script: VecDeque<Fault>,
 }
 
 /// What happens to one request.
-pub enum Fault {
+pub(super) enum Fault {
     /// It is taken as the rules say, and the answer is lost.
     Lost,
     /// It is not looked at, and answered so.
@@ -38,7 +38,7 @@ pub enum Fault {
 
 impl Shelf {
     /// Takes an event, unless one with its id is there.
-    pub fn take(&mut self, id: &str, event: &Value) {
+    pub(super) fn take(&mut self, id: &str, event: &Value) {
         if self.taken.insert(id.to_owned(), event.clone()).is_some() {
             self.again += 1;
         }
@@ -46,14 +46,14 @@ impl Shelf {
 }
 
 /// A running service.
-pub struct Service {
+pub(super) struct Service {
     shelf: Arc<Mutex<Shelf>>,
     target: Target,
 }
 
 impl Service {
     /// Starts one that answers as `rules` say; the request is what came, the shelf what is there.
-    pub async fn start(key: &'static str, largest: usize, rules: fn(&Received, &mut Shelf) -> Said) -> Service {
+    pub(super) async fn start(key: &'static str, largest: usize, rules: fn(&Received, &mut Shelf) -> Said) -> Service {
         let shelf = Shelf { key, largest, largest_event: usize::MAX, taken: BTreeMap::new(), again: 0, script: VecDeque::new() };
         let shelf = Arc::new(Mutex::new(shelf));
         let kept = shelf.clone();
@@ -72,28 +72,28 @@ impl Service {
     }
 
     /// Its state.
-    pub fn shelf(&self) -> MutexGuard<'_, Shelf> {
+    pub(super) fn shelf(&self) -> MutexGuard<'_, Shelf> {
         self.shelf.lock().unwrap()
     }
 
     /// What happens to the next requests.
-    pub fn next(&self, faults: impl IntoIterator<Item = Fault>) {
+    pub(super) fn next(&self, faults: impl IntoIterator<Item = Fault>) {
         self.shelf().script.extend(faults);
     }
 
     /// An address.
-    pub fn url(&self, path: &str) -> String {
+    pub(super) fn url(&self, path: &str) -> String {
         self.target.url(path)
     }
 
     /// The requests so far.
-    pub fn requests(&self) -> Vec<Received> {
+    pub(super) fn requests(&self) -> Vec<Received> {
         self.target.received()
     }
 }
 
 /// A relay whose exporter `out` sends to a service: `config` are more members of its `config`; `secret` is its secret, which stands in the file `key`.
-pub fn relay(service: &Service, plugin: &str, path: &str, config: &str, secret: (&str, &str), key: &str) -> Setup {
+pub(super) fn relay(service: &Service, plugin: &str, path: &str, config: &str, secret: (&str, &str), key: &str) -> Setup {
     let (name, exposure) = secret;
     let hosts = if exposure == "reveal" { String::new() } else { format!("hosts: [ \"{}\" ], ", service.url("")) };
     let keys = format!(
@@ -110,7 +110,7 @@ pub fn relay(service: &Service, plugin: &str, path: &str, config: &str, secret: 
 }
 
 /// Flag evaluations and tracking events, some of each.
-pub fn both() -> Vec<String> {
+pub(super) fn both() -> Vec<String> {
     let mut all = events(1..301);
     all.extend((1..21).map(tracking));
     all
@@ -118,7 +118,7 @@ pub fn both() -> Vec<String> {
 
 /// Every event is there once and as it should be, although the first answers of both kinds are lost. `shown` makes of an event what
 /// the service should have of it, as [`Service::shelf`] holds it without its id.
-pub async fn arrives_once(service: &Service, setup: &Setup, shown: fn(&Value) -> Value, bare: fn(Value) -> Value) {
+pub(super) async fn arrives_once(service: &Service, setup: &Setup, shown: fn(&Value) -> Value, bare: fn(Value) -> Value) {
     let relay = Program::start(setup).await;
     relay.in_state("out", "running").await;
     service.next([Fault::Lost, Fault::Lost]);
@@ -136,7 +136,7 @@ pub async fn arrives_once(service: &Service, setup: &Setup, shown: fn(&Value) ->
 }
 
 /// The dead letters of `out`, with their reasons.
-pub async fn letters(setup: &Setup) -> Vec<(Value, String)> {
+pub(super) async fn letters(setup: &Setup) -> Vec<(Value, String)> {
     let books = books(setup);
     let mut found = Vec::new();
     for record in books.ledger.consumers() {
@@ -148,7 +148,7 @@ pub async fn letters(setup: &Setup) -> Vec<(Value, String)> {
 }
 
 /// `wrong` is a dead letter for a reason with those words, the 300 events around it are taken.
-pub async fn dies_alone(service: &Service, setup: &Setup, wrong: &str, words: &str) {
+pub(super) async fn dies_alone(service: &Service, setup: &Setup, wrong: &str, words: &str) {
     let relay = Program::start(setup).await;
     let mut all = events(1..301);
     all.insert(150, wrong.to_owned());
@@ -164,7 +164,7 @@ pub async fn dies_alone(service: &Service, setup: &Setup, wrong: &str, words: &s
 }
 
 /// Everything is taken, each event once, although the next requests are answered so.
-pub async fn outlasts(service: &Service, setup: &Setup, faults: Vec<Fault>) {
+pub(super) async fn outlasts(service: &Service, setup: &Setup, faults: Vec<Fault>) {
     let expected = faults.len() + 1;
     let relay = Program::start(setup).await;
     service.next(faults);
@@ -176,7 +176,7 @@ pub async fn outlasts(service: &Service, setup: &Setup, faults: Vec<Fault>) {
 }
 
 /// What is too large is sent in smaller parts, and each event is there once.
-pub async fn is_cut(service: &Service, setup: &Setup) {
+pub(super) async fn is_cut(service: &Service, setup: &Setup) {
     service.shelf().largest = 20_000;
     let relay = Program::start(setup).await;
     relay.post(&events(1..301)).await;
@@ -190,7 +190,7 @@ pub async fn is_cut(service: &Service, setup: &Setup) {
 }
 
 /// A wrong key is an alarm and no loss: events wait, and go with the right one. Neither key is in the log.
-pub async fn waits_for_the_right_key(service: &Service, setup: &Setup, wrong: &str, right: &str, words: &str) {
+pub(super) async fn waits_for_the_right_key(service: &Service, setup: &Setup, wrong: &str, right: &str, words: &str) {
     std::fs::write(setup.path("key"), wrong).unwrap();
     let relay = Program::start(setup).await;
     relay.post(&events(1..301)).await;
@@ -214,7 +214,7 @@ pub async fn waits_for_the_right_key(service: &Service, setup: &Setup, wrong: &s
 }
 
 /// The name and the properties that an event has in product analytics.
-pub fn analytics(event: &Value) -> (String, Value) {
+pub(super) fn analytics(event: &Value) -> (String, Value) {
     if event["kind"] == "tracking" {
         return (event["key"].as_str().unwrap().to_owned(), event["trackingEventDetails"].clone());
     }
@@ -229,7 +229,7 @@ pub fn analytics(event: &Value) -> (String, Value) {
 }
 
 /// When an event happened, as these services write it. All events of these tests are of the 15th of November 2023 or the day before.
-pub fn date(event: &Value) -> String {
+pub(super) fn date(event: &Value) -> String {
     let day = event["creationDate"].as_u64().unwrap() - 1_699_920_000;
     format!("2023-11-{:02}T{:02}:{:02}:{:02}Z", 14 + day / 86_400, day / 3_600 % 24, day / 60 % 60, day % 60)
 }
