@@ -37,3 +37,5 @@ impl Settings {
         }
     }
 }
+
+flagpost_sdk::schema_file!(Settings);

@@ -31,3 +31,5 @@ impl Settings {
         address("endpoint", &self.endpoint)
     }
 }
+
+flagpost_sdk::schema_file!(Settings);

@@ -42,3 +42,5 @@ impl Settings {
         Ok(())
     }
 }
+
+flagpost_sdk::schema_file!(Settings);

@@ -1,4 +1,4 @@
-//! One connection: all commands are written before the first answer is read.
+//! One connection: all commands of a batch are written before the first answer is read.
 
 use std::io::{self, BufReader, ErrorKind, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
@@ -42,21 +42,24 @@ impl Connection {
         Err(last)
     }
 
-    /// Sends everything, and gives the answers to `commands`; `hello` must be answered well.
+    /// Sends the commands and gives their answers; `hello` must be answered well before. Redis takes only small commands of those whom it does not
+    /// know, and closes the connection: what it has against them would be lost with it.
     pub fn exchange(&mut self, hello: Vec<Command>, commands: Vec<Command>) -> Result<Vec<Reply>, ExportError> {
-        let mut bytes = Vec::new();
-        hello.iter().chain(&commands).for_each(|command| resp::write(command, &mut bytes));
-        let lost = |error: io::Error| retryable(format!("{}: {error}", self.address));
-        // An answer before the end (NOAUTH) may close the connection under what is still being written: the answer says more.
-        let written = (&self.stream).write_all(&bytes);
-        let mut input = BufReader::new(&self.stream);
-        for _ in &hello {
-            if let Reply::Error(error) = resp::read(&mut input).map_err(lost)? {
+        for reply in self.pipeline(&hello)? {
+            if let Reply::Error(error) = reply {
                 return Err(outcome::of_error(&error));
             }
         }
-        let replies = commands.iter().map(|_| resp::read(&mut input)).collect::<io::Result<_>>().map_err(lost)?;
-        written.map_err(lost)?;
-        Ok(replies)
+        self.pipeline(&commands)
+    }
+
+    /// Writes all commands, then reads all answers.
+    fn pipeline(&mut self, commands: &[Command]) -> Result<Vec<Reply>, ExportError> {
+        let mut bytes = Vec::new();
+        commands.iter().for_each(|command| resp::write(command, &mut bytes));
+        let lost = |error: io::Error| retryable(format!("{}: {error}", self.address));
+        (&self.stream).write_all(&bytes).map_err(lost)?;
+        let mut input = BufReader::new(&self.stream);
+        commands.iter().map(|_| resp::read(&mut input)).collect::<io::Result<_>>().map_err(lost)
     }
 }

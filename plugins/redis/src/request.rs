@@ -23,7 +23,7 @@ end
 redis.call('SET', KEYS[2], '1', 'EX', ttl)
 return 1";
 
-/// What a connection begins with.
+/// What a connection begins with; the answer says whether one may go on.
 pub fn hello(settings: &Settings) -> Vec<Command> {
     let mut commands = Vec::new();
     if let Some(password) = secrets::get(PASSWORD).or_else(|| settings.password.clone()) {
@@ -31,6 +31,8 @@ pub fn hello(settings: &Settings) -> Vec<Command> {
         auth.extend(settings.username.clone());
         auth.push(password);
         commands.push(auth);
+    } else {
+        commands.push(vec!["PING".to_owned()]);
     }
     if settings.database != 0 {
         commands.push(vec!["SELECT".to_owned(), settings.database.to_string()]);

@@ -192,3 +192,27 @@ macro_rules! config {
         out
     }};
 }
+
+/// What [`schema_file!`](crate::schema_file!) asks.
+#[doc(hidden)]
+pub fn assert_schema_file(schema: &Value, path: &str) {
+    let text = serde_json::to_string_pretty(schema).unwrap_or_default() + "\n";
+    if std::env::var_os("UPDATE").is_some() {
+        assert!(std::fs::write(path, &text).is_ok(), "{path} cannot be written");
+    }
+    let found = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(found == text, "{path} is not the schema any more; `UPDATE=1 cargo test` writes it:\n{text}");
+}
+
+/// A test that `config.schema.json`, beside the plugin's `Cargo.toml`, is the schema of a configuration.
+#[macro_export]
+macro_rules! schema_file {
+    ($config:ty) => {
+        #[cfg(test)]
+        #[test]
+        fn the_schema_in_the_directory_is_this_one() {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config.schema.json");
+            $crate::macros::assert_schema_file(&<$config as $crate::Config>::schema(), path);
+        }
+    };
+}

@@ -73,5 +73,6 @@ pub mod macros {
     pub use serde;
     pub use serde_json;
 
+    pub use crate::config::assert_schema_file;
     pub use crate::plugin::{configure, describe};
 }
