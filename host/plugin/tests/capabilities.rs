@@ -284,21 +284,25 @@ fn redirects_are_followed_only_when_asked_and_each_hop_is_checked() {
         Some(http::Response::builder().status(307).header("location", to).body(Bytes::new()).unwrap())
     }
     RUNTIME.block_on(async {
-        let server = Server::start(hops).await;
-        let send = async |path: &str, redirects| {
-            let mut spec = probe(json!({ "do": "http", "method": "POST", "url": server.url(path), "body": "events" }));
-            spec.allowed_hosts = vec![server.origin("127.0.0.1")];
-            spec.http.redirects = redirects;
-            ask(&*ready(spec).await).await
-        };
-        assert_eq!(send("/start", 0).await["status"], 307, "the guest's own answer");
-        assert_eq!(server.seen().len(), 1);
-        assert_eq!(send("/start", 2).await["status"], 200);
-        let seen = server.seen();
-        assert_eq!((seen[3].path.as_str(), seen[3].method.as_str(), seen[3].body.as_str()), ("/end", "POST", "events"));
-        assert_eq!(send("/start", 1).await["status"], 307, "one too many");
-        assert_eq!(send("/round", 5).await["status"], 307);
-        let told = send("/away", 3).await.to_string();
-        assert!(told.contains("denied") && told.contains("169.254.169.254"), "{told}");
+        for interface in ["http", "wasi-http"] {
+            let server = Server::start(hops).await;
+            let send = async |path: &str, redirects| {
+                let mut spec = probe(json!({ "do": interface, "method": "POST", "url": server.url(path), "body": "events" }));
+                spec.allowed_hosts = vec![server.origin("127.0.0.1")];
+                spec.http.redirects = redirects;
+                let exporter = ready(spec).await;
+                (ask(&exporter).await, exporter.report().last_denial.unwrap_or_default())
+            };
+            assert_eq!(send("/start", 0).await.0["status"], 307, "the guest's own answer");
+            assert_eq!(server.seen().len(), 1);
+            assert_eq!(send("/start", 2).await.0["status"], 200);
+            let seen = server.seen();
+            assert_eq!((seen[3].path.as_str(), seen[3].method.as_str(), seen[3].body.as_str()), ("/end", "POST", "events"), "{interface}");
+            assert_eq!(send("/start", 1).await.0["status"], 307, "one too many");
+            assert_eq!(send("/round", 5).await.0["status"], 307);
+            let (told, denial) = send("/away", 3).await;
+            assert!(["denied", "Prohibited"].iter().any(|word| told.to_string().contains(word)), "{interface}: {told}");
+            assert!(denial.contains("169.254.169.254 is a cloud's metadata service"), "{denial}");
+        }
     });
 }
