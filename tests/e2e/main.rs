@@ -13,6 +13,8 @@ mod clients;
 mod command_line;
 mod differences;
 mod drain;
+#[path = "../evil/mod.rs"]
+mod evil;
 mod formats;
 mod gcs;
 mod identity;

@@ -26,6 +26,12 @@ pub fn example_plugin() -> &'static Path {
     PATH.get_or_init(|| plugin("examples/exporters/rust"))
 }
 
+/// A plugin that does what the `do` of its configuration says, see `tests/guests/evil`.
+pub fn evil_plugin() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| plugin("tests/guests/evil"))
+}
+
 /// A plugin that says its version, which is below 1,000, with each request (`x-version`): other bytes for each.
 pub fn versioned_plugin(version: u64) -> Vec<u8> {
     const MARK: &[u8] = b"flagpost-test-version-000";
