@@ -17,6 +17,7 @@ mod drain;
 mod evil;
 mod formats;
 mod gcs;
+mod grants;
 mod identity;
 mod intake;
 mod kafka;

@@ -11,3 +11,21 @@ mod cache;
 mod contained;
 mod rows;
 mod together;
+
+/// Every counter that the documentation names beside a limit.
+fn documented() -> Vec<String> {
+    let text = include_str!("../../docs/plugins.md");
+    let section = text.split("\n## ").find(|section| section.starts_with("Limits")).expect("there is a section of that name");
+    let rows = section.lines().filter(|line| line.starts_with('|'));
+    let words = rows.flat_map(|row| row.split('`')).filter(|word| word.ends_with("_total"));
+    words.map(|word| word.replace('…', "flagpost_plugin")).collect()
+}
+
+#[test]
+fn each_limit_that_is_documented_with_its_counter_has_a_row() {
+    let documented = documented();
+    assert!(documented.len() > 10, "{documented:?}");
+    for counter in documented.iter().filter(|counter| *counter != "flagpost_plugin_instances_total") {
+        assert!(rows::ALL.iter().any(|(_, row)| row.counter == counter), "no row reaches {counter}");
+    }
+}

@@ -23,7 +23,7 @@ mod target;
 mod upstream;
 
 pub use authors::Author;
-pub use build::{evil_plugin, example_plugin, program_path, versioned_plugin};
+pub use build::{evil_plugin, example_plugin, probe_plugin, program_path, versioned_plugin};
 pub use evaluation::{Asked, Evaluation, Flags};
 pub use events::{body, event, event_number, events, poison, sorted, tracking};
 pub use faults::{Faults, Gate, Rule, Seen};
