@@ -66,5 +66,5 @@ async fn a_corrupted_entry_is_compiled_anew() {
 #[tokio::test]
 async fn a_forged_entry_is_compiled_anew() {
     // Code that the relay did make, and sign, for another plugin.
-    is_compiled_anew(|[good, traps]| drop(fs::copy(traps, good).unwrap())).await;
+    is_compiled_anew(|[good, traps]| assert!(fs::copy(traps, good).unwrap() > 0)).await;
 }

@@ -1,10 +1,11 @@
 //! One hostile plugin on a relay, and what must be true then.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use flagpost_tests::{
-    Answer, Flow, Guest, Metrics, Program, Received, Setup, Target, assert_lines, events, evil_plugin, guest, lines_in, until, versioned_plugin,
+    Answer, Author, Flow, Guest, Metrics, Program, Received, Setup, Target, assert_lines, events, evil_plugin, guest, lines_in, until, versioned_plugin,
 };
 use serde_json::json;
 
@@ -131,20 +132,35 @@ pub(super) fn setup(exporters: &str) -> Setup {
     setup
 }
 
+/// Gives the relay what was compiled for it: once for all rows.
+pub(super) fn warm(setup: &Setup) {
+    static COMPILED: OnceLock<Author> = OnceLock::new();
+    let author = COMPILED.get_or_init(|| {
+        let scratch = tempfile::tempdir().unwrap();
+        let author = Author::with_cache(scratch.path(), "guests-cache-evil");
+        for (name, bytes) in [("evil.wasm", std::fs::read(evil_plugin()).unwrap()), ("good.wasm", versioned_plugin(1))] {
+            std::fs::write(scratch.path().join(name), bytes).unwrap();
+            // What it does is of no interest: it was compiled.
+            let _finished = author.run(&["test", name]);
+        }
+        author
+    });
+    author.warms(setup);
+}
+
 pub(super) fn put(setup: &Setup, name: &str, row: &Row) {
     setup.plugin(&format!("{name}.wasm"), row.wasm());
 }
 
 /// Waits until the operator can know what the plugin does.
 pub(super) async fn is_told(relay: &Program, name: &str, row: &Row) {
-    let mut seen = String::new();
-    let told = until(&format!("{name} is told with: {}", row.says), async || {
+    until(&format!("{name} is told with: {}", row.says), async || {
         let counted = relay.metrics().await.sum(row.counter, &[("exporter", name)]) >= 1.0;
-        seen = relay.exporter(name).await.to_string();
+        let report = relay.exporter(name).await.to_string();
         let in_log = relay.log().lines().any(|line| line.contains(name) && line.contains(row.says));
-        (counted && (seen.contains(row.says) || in_log)).then_some(())
-    });
-    told.await;
+        (counted && (report.contains(row.says) || in_log)).then_some(())
+    })
+    .await;
 }
 
 /// Whether a plugin's numbers are what its fate says.
@@ -177,6 +193,7 @@ pub(super) async fn contained(row: &Row) {
     let hosts = Hosts::start().await;
     let setup = setup(&format!("{}{BESIDE}", exporter("hostile", row, &hosts)));
     put(&setup, "hostile", row);
+    warm(&setup);
     let relay = Program::start(&setup).await;
     let flow = Flow::start(&relay, 10, Duration::from_millis(10));
     is_told(&relay, "hostile", row).await;

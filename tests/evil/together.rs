@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use flagpost_tests::{Flow, Program, assert_lines, events, lines_in};
 
-use super::contained::{BESIDE, Fate, Hosts, assert_discreet, assert_fate, exporter, is_told, put, setup};
+use super::contained::{BESIDE, Fate, Hosts, assert_discreet, assert_fate, exporter, is_told, put, setup, warm};
 use super::rows::ALL;
 
 #[tokio::test]
@@ -15,6 +15,7 @@ async fn all_of_them_together_cost_no_client_an_answer_and_no_neighbour_an_event
     for (name, row) in ALL {
         put(&setup, name, row);
     }
+    warm(&setup);
     let relay = Program::start(&setup).await;
     let flow = Flow::start(&relay, 5, Duration::from_millis(20));
     for (name, row) in ALL {
