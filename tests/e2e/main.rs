@@ -13,9 +13,12 @@ mod clients;
 mod command_line;
 mod differences;
 mod drain;
+#[path = "../evil/mod.rs"]
+mod evil;
 mod first_party;
 mod formats;
 mod gcs;
+mod grants;
 mod identity;
 mod intake;
 mod kafka;
