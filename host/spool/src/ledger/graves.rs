@@ -99,11 +99,24 @@ fn chosen<T>(
     rows.collect()
 }
 
-/// The chosen letters.
-pub(super) fn page(connection: &Connection, filter: &LetterFilter, after: Option<LetterId>, limit: usize) -> rusqlite::Result<Vec<Letter>> {
+/// The chosen letters: at most `limit`, and no more than `bytes` of events unless one alone is larger.
+pub(super) fn page(
+    connection: &Connection,
+    filter: &LetterFilter,
+    after: Option<LetterId>,
+    limit: usize,
+    bytes: usize,
+) -> rusqlite::Result<Vec<Letter>> {
     let what = format!("d.*, {OWNER}");
     let order = format!("ORDER BY d.consumer, d.number LIMIT {}", most(limit));
-    chosen(connection, filter, after, (&what, &order), |row| Ok(Letter { owner: owner(row)?, letter: letter(row)? }))
+    let (mut size, mut first) = (0, true);
+    // Those that do not fit are not kept in memory.
+    let page = chosen(connection, filter, after, (&what, &order), |row| {
+        size += row.get_ref("event")?.as_blob().map_or(0, <[u8]>::len);
+        let fits = std::mem::replace(&mut first, false) || size <= bytes;
+        Ok(if fits { Some(Letter { owner: owner(row)?, letter: letter(row)? }) } else { None })
+    })?;
+    Ok(page.into_iter().map_while(|letter| letter).collect())
 }
 
 /// A letter that something is to be done with.

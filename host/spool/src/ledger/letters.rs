@@ -15,6 +15,8 @@ use crate::{ConsumerId, DeadLetter, DropReason, Identity};
 
 /// So many letters are changed in one transaction.
 const PAGE: usize = 1_000;
+/// No more bytes of events are shown at once, unless one alone is larger.
+const PAGE_BYTES: usize = 8 << 20;
 /// So many reasons are told apart in a summary.
 const REASONS: usize = 10;
 
@@ -146,10 +148,10 @@ impl Ledger {
     }
 
     /// At most `limit` of the chosen dead letters in the order of their ids, from the first above `after` on; those of consumers that are gone
-    /// included.
+    /// included. Fewer when they are large; none only when there is none.
     pub async fn letters(&self, filter: &LetterFilter, after: Option<LetterId>, limit: usize) -> Result<Vec<Letter>, LedgerError> {
         let filter = filter.clone();
-        self.reading(move |connection| graves::page(connection, &filter, after, limit)).await
+        self.reading(move |connection| graves::page(connection, &filter, after, limit, PAGE_BYTES)).await
     }
 
     /// The chosen dead letters in numbers, consumer by consumer.
