@@ -19,8 +19,11 @@ use crate::relay::LEDGER;
 /// One of both.
 pub(super) enum Source {
     Relay(Relay),
-    /// Its bookkeeping; no relay can open it meanwhile.
-    Store(Ledger, Lock),
+    Store {
+        ledger: Ledger,
+        /// No relay can open it meanwhile.
+        _lock: Lock,
+    },
 }
 
 impl Source {
@@ -40,7 +43,7 @@ impl Source {
     pub(super) async fn list(&self, selection: &Selection) -> Result<Listing> {
         match self {
             Source::Relay(relay) => relay.ask("GET", &format!("dead-letters?{}", selection.to_query()), None).await,
-            Source::Store(ledger, _) => {
+            Source::Store { ledger, .. } => {
                 let filter = selection.filter().map_err(|why| anyhow!(why))?;
                 Ok(Listing::of(ledger.letter_summaries(&filter).await?))
             }
@@ -53,7 +56,7 @@ impl Source {
                 let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
                 relay.ask("GET", &format!("dead-letters/events?{}&limit={limit}{after}", selection.to_query()), None).await
             }
-            Source::Store(ledger, _) => {
+            Source::Store { ledger, .. } => {
                 let filter = selection.filter().map_err(|why| anyhow!(why))?;
                 let after = after.map(str::parse).transpose()?;
                 Ok(Page::of(ledger.letters(&filter, after, limit).await?))
@@ -64,7 +67,7 @@ impl Source {
     pub(super) async fn replay(&self, selection: &Selection) -> Result<Changed> {
         match self {
             Source::Relay(relay) => relay.ask("POST", "dead-letters/replay", Some(serde_json::to_vec(selection)?)).await,
-            Source::Store(ledger, _) => {
+            Source::Store { ledger, .. } => {
                 let filter = selection.meant().map_err(|why| anyhow!(why))?;
                 Ok(Changed::of(&ledger.mark_letters(&filter, selection.limit).await?))
             }
@@ -74,7 +77,7 @@ impl Source {
     pub(super) async fn discard(&self, selection: &Selection) -> Result<Changed> {
         match self {
             Source::Relay(relay) => relay.ask("POST", "dead-letters/drop", Some(serde_json::to_vec(selection)?)).await,
-            Source::Store(ledger, _) => {
+            Source::Store { ledger, .. } => {
                 let filter = selection.meant().map_err(|why| anyhow!(why))?;
                 Ok(Changed::of(&ledger.drop_letters(&filter, selection.limit).await?))
             }
@@ -99,5 +102,5 @@ fn open(path: &Path) -> Result<Source> {
     if let Some(rebuilt) = report.rebuilt {
         complain(format_args!("the bookkeeping was damaged ({}): its dead letters are in {}", rebuilt.why, rebuilt.set_aside.display()));
     }
-    Ok(Source::Store(ledger, lock))
+    Ok(Source::Store { ledger, _lock: lock })
 }
