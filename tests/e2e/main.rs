@@ -11,6 +11,7 @@ mod bigquery;
 mod bookkeeping;
 mod clients;
 mod command_line;
+mod dead_letters;
 mod differences;
 mod drain;
 #[path = "../evil/mod.rs"]
