@@ -122,6 +122,11 @@ azure() {
     "$1/python/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement tests/servers/azure/requirements.txt
 }
 
+# distribution: the reference implementation of an OCI registry. One package at a time: it runs beside a build.
+registry() {
+    GOFLAGS="-buildvcs=false -p=1" CGO_ENABLED=0 GOBIN="$1" go install -ldflags="-s -w" github.com/distribution/distribution/v3/cmd/registry@v3.1.2
+}
+
 need javac default-jdk-headless
 need mvn maven
 need openssl openssl
@@ -134,6 +139,7 @@ install kafka kafka "${broker[@]}"
 install kafka-tool kafka_tool "${broker[@]}" tests/servers/kafka/KafkaTool.java
 install toxiproxy toxiproxy
 install jaeger jaeger
+install registry registry
 install aws aws tests/servers/aws/requirements.txt tests/servers/aws/client.py
 install elasticmq elasticmq tests/servers/elasticmq/pom.xml tests/servers/elasticmq/server.conf
 install bqemulator bqemulator tests/servers/bqemulator/*

@@ -12,6 +12,7 @@ mod bookkeeping;
 mod clients;
 mod command_line;
 mod differences;
+mod distribution;
 mod drain;
 mod formats;
 mod gcs;

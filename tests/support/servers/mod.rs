@@ -20,6 +20,7 @@ pub mod kafka_tool;
 pub mod moto;
 mod process;
 pub mod pubsub;
+pub mod registry;
 pub mod seaweedfs;
 mod toxiproxy;
 
