@@ -13,6 +13,7 @@ mod clients;
 mod command_line;
 mod dead_letters;
 mod differences;
+mod distribution;
 mod drain;
 #[path = "../evil/mod.rs"]
 mod evil;

@@ -83,6 +83,9 @@ fn tell(plugin: &Value) {
         if plugin["slowed"] == true { format!(", slowed after {} crashes in a row", plugin["crashesInARow"]) } else { String::new() };
     say(format_args!("{}  {}{loading}{slowed}, generation {generation}", text("name"), text("state")));
     say(format_args!("  file        {}  sha256 {}", text("path"), text("digest")));
+    if let Some(image) = plugin["image"].as_str() {
+        say(format_args!("  image       {image}"));
+    }
     say(format_args!("  interface   {}", text("interface")));
     let granted: Vec<_> = plugin["grants"]["hosts"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     say(format_args!("  may reach   {}", if granted.is_empty() { "nothing".to_owned() } else { granted.join(", ") }));
