@@ -36,3 +36,5 @@ impl Settings {
         if wrong.is_empty() { Ok(self) } else { Err(wrong) }
     }
 }
+
+flagpost_sdk::schema_file!(Settings);

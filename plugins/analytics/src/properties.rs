@@ -55,3 +55,17 @@ impl Serialize for Property<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Properties, Property};
+
+    #[test]
+    fn what_is_set_last_stands_in_the_first_place() {
+        let mut properties = Properties::default();
+        properties.set("time", Property::Text("the user's"));
+        properties.set("b", Property::Null);
+        properties.set("time", Property::Number(1));
+        assert_eq!(serde_json::to_string(&properties).unwrap(), r#"{"time":1,"b":null}"#);
+    }
+}

@@ -34,3 +34,5 @@ impl Settings {
         }
     }
 }
+
+flagpost_sdk::schema_file!(Settings);

@@ -22,3 +22,5 @@ impl Settings {
         Ok(self)
     }
 }
+
+flagpost_sdk::schema_file!(Settings);
