@@ -8,7 +8,9 @@ use flagpost_tests::{Guest, Program, Setup, guest, until};
 use super::contained::BESIDE;
 
 fn setup() -> Setup {
-    let wasm = |name: &str| format!("  - {{ kind: wasm, name: {name}, path: {name}.wasm, flushInterval: 20, retry: {{ initial: 5ms, max: 50ms }} }}\n");
+    let wasm = |name: &str| {
+        format!("  - {{ kind: wasm, name: {name}, path: {name}.wasm, flushInterval: 20, retry: {{ initial: 5ms, max: 50ms }} }}\n")
+    };
     let setup = Setup::new().with_exporters(&format!("{}{}{BESIDE}", wasm("good"), wasm("traps")));
     setup.plugin("good.wasm", guest(Guest::Takes, true));
     setup.plugin("traps.wasm", guest(Guest::Traps, true));

@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use flagpost_tests::{
-    Answer, Author, Flow, Guest, Metrics, Program, Received, Setup, Target, assert_lines, events, evil_plugin, guest, lines_in, until, versioned_plugin,
+    Answer, Author, Flow, Guest, Metrics, Program, Received, Setup, Target, assert_lines, events, evil_plugin, guest, lines_in, until,
+    versioned_plugin,
 };
 use serde_json::json;
 
@@ -184,7 +185,10 @@ pub(super) async fn assert_discreet(relay: &Program) {
         }
         assert!(!text.contains('\u{1b}'), "a guest moved the operator's cursor");
     }
-    assert!(!texts[0].lines().any(|line| line.contains("the store is lost") && !line.contains("all is well")), "a guest forged a line of the log");
+    assert!(
+        !texts[0].lines().any(|line| line.contains("the store is lost") && !line.contains("all is well")),
+        "a guest forged a line of the log"
+    );
     assert!(texts[1].len() < 256 << 10, "a guest filled the report: {} bytes", texts[1].len());
 }
 

@@ -34,9 +34,7 @@ pub fn guest(guest: Guest, bulk: bool) -> Vec<u8> {
         Guest::Bombs => {
             component("0.1.0", bulk, "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable")
         }
-        Guest::TableBombs => {
-            component("0.1.0", bulk, "(drop (table.grow (ref.null func) (i32.const 1000000))) unreachable")
-        }
+        Guest::TableBombs => component("0.1.0", bulk, "(drop (table.grow (ref.null func) (i32.const 1000000))) unreachable"),
         Guest::Recurses => component("0.1.0", bulk, "(call $recurse (i32.const 1))"),
         Guest::Rejects => component("0.1.0", bulk, REJECTED),
         Guest::OtherVersion => component("9.9.0", bulk, "(i32.store8 (i32.const 16) (i32.const 0)) (i32.const 16)"),
