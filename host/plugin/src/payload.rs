@@ -201,7 +201,11 @@ fn array(chunks: &[Bytes], bytes: usize) -> Bytes {
         text.extend_from_slice(chunk);
     }
     // Inside of JSON strings line feeds are escaped, so each one ends a line.
-    text.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b',');
+    let mut from = 0;
+    while let Some(end) = memchr::memchr(b'\n', &text[from..]) {
+        text[from + end] = b',';
+        from += end + 1;
+    }
     // The last line's, if there is a line.
     match text.last_mut() {
         Some(last) if *last == b',' => *last = b']',

@@ -37,7 +37,7 @@ impl Managed for Amplitude {
         config.check().map(Amplitude)
     }
 
-    fn export(&self, batch: &Batch) -> Result<(), ExportError> {
+    fn export(&self, batch: Batch) -> Result<(), ExportError> {
         let Some(key) = secrets::get(KEY).or_else(|| self.0.api_key.clone()) else {
             let secret = format!("secrets: {{ {KEY}: {{ env: {KEY}, as: reveal }} }}");
             return Err(misconfigured(format!("there is no key: write `{secret}` into the exporter, or `apiKey` into its `config`")));
@@ -45,11 +45,11 @@ impl Managed for Amplitude {
         let key = serde_json::Value::from(key);
         let head = format!(r#"{{"api_key":{key},"options":{{"min_id_length":{}}},"events":["#, self.0.min_id_length);
         let limits = Limits { events: self.0.events_per_request as usize, bytes: LARGEST, envelope: head.len() + TAIL.len() };
-        let events = read(batch)?;
+        let events = read(&batch)?;
         deliver(
             &events,
             limits,
-            |index, event| row::row(&self.0, batch, index, event),
+            |index, event| row::row(&self.0, &batch, index, event),
             |rows| {
                 let request = Request::post(&self.0.endpoint).body("application/json", body(&head, rows, TAIL));
                 Ok(outcome::of(&request.send()?, rows))

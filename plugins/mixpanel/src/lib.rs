@@ -31,13 +31,13 @@ impl Managed for Mixpanel {
         config.check().map(Mixpanel)
     }
 
-    fn export(&self, batch: &Batch) -> Result<(), ExportError> {
+    fn export(&self, batch: Batch) -> Result<(), ExportError> {
         let url = self.0.url();
-        let events = read(batch)?;
+        let events = read(&batch)?;
         deliver(
             &events,
             LIMITS,
-            |index, event| row::row(&self.0, batch, index, event),
+            |index, event| row::row(&self.0, &batch, index, event),
             |rows| {
                 let reply = Request::post(&url).body("application/json", body("[", rows, "]")).send()?;
                 Ok(outcome::of(&reply, rows.len()))

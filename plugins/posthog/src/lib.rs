@@ -36,18 +36,18 @@ impl Managed for PostHog {
         config.check().map(PostHog)
     }
 
-    fn export(&self, batch: &Batch) -> Result<(), ExportError> {
+    fn export(&self, batch: Batch) -> Result<(), ExportError> {
         let Some(key) = secrets::get(KEY).or_else(|| self.0.api_key.clone()) else {
             let secret = format!("secrets: {{ {KEY}: {{ env: {KEY}, as: reveal }} }}");
             return Err(misconfigured(format!("there is no key: write `{secret}` into the exporter, or `apiKey` into its `config`")));
         };
         let head = format!(r#"{{"api_key":{},"batch":["#, serde_json::Value::from(key));
         let limits = Limits { events: Self::MAX_EVENTS as usize, bytes: LARGEST, envelope: head.len() + TAIL.len() };
-        let events = read(batch)?;
+        let events = read(&batch)?;
         deliver(
             &events,
             limits,
-            |index, event| row::row(&self.0, batch, index, event),
+            |index, event| row::row(&self.0, &batch, index, event),
             |rows| {
                 let request = Request::post(&self.0.endpoint).body("application/json", body(&head, rows, TAIL));
                 Ok(outcome::of(&request.send()?))

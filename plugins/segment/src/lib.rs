@@ -35,14 +35,14 @@ impl Managed for Segment {
         config.check().map(Segment)
     }
 
-    fn export(&self, batch: &Batch) -> Result<(), ExportError> {
+    fn export(&self, batch: Batch) -> Result<(), ExportError> {
         let key = credential(KEY, "writeKey", self.0.write_key.as_deref())?;
         let credentials = format!("Basic {}", STANDARD.encode(format!("{key}:")));
-        let events = read(batch)?;
+        let events = read(&batch)?;
         deliver(
             &events,
             row::LIMITS,
-            |index, event| row::row(&self.0, batch, index, event),
+            |index, event| row::row(&self.0, &batch, index, event),
             |rows| {
                 let request = Request::post(&self.0.endpoint).header("authorization", &credentials);
                 Ok(outcome::of(&request.body("application/json", row::body(rows)).send()?))
