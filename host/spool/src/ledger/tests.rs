@@ -13,7 +13,6 @@ use crate::{Bounds, ConsumerId, ConsumerRecord, DeadLetter, DropReason, Identity
 mod attach;
 mod crash;
 mod damage;
-mod letters;
 
 fn identity(exporter: &str) -> Identity {
     Identity { flag_set: "default".into(), exporter: exporter.into() }
@@ -89,6 +88,9 @@ macro_rules! both {
         }
     };
 }
+
+// After the macro, which it uses.
+mod letters;
 
 both! {
     a_new_consumer_starts_at_the_head_and_a_known_one_resumes(ledger) {
