@@ -166,8 +166,6 @@ async fn a_replay_delivers_exactly_the_chosen_letters_once_the_destination_takes
     assert!(text.contains("3 dead letters are sent again by their exporters' workers"), "{text}");
     replayed(&relay, 3).await;
     assert_eq!(target.taken()[before.len()..], [30, 59, 100], "these and no other, in order");
-    let batch = target.last().unwrap();
-    assert_eq!(batch.numbers(), [30, 59, 100]);
 
     // The rest, while events come.
     relay.post(&events(121..151)).await;
@@ -341,7 +339,6 @@ async fn letters_of_an_exporter_that_writes_files_go_into_a_file_of_their_own_af
         )
     };
     let head = format!("evaluation: none\nauthorizedKeys: {{ admin: [ {KEY} ] }}\n");
-    // Only one of five events has a name.
     let mut setup = Setup::new().with_head(&head).with_exporters(&exporter("{{ .UserKey }} {{ slice .Variation 0 5 }}"));
     let relay = Program::start(&setup).await;
     let mut all: Vec<String> =
@@ -353,7 +350,7 @@ async fn letters_of_an_exporter_that_writes_files_go_into_a_file_of_their_own_af
     let counts = relay.drained(&["hook", "out"]).await.counts("hook");
     assert_eq!((counts.delivered, counts.dead), (198, 2), "{}", relay.log());
     setup.set_exporters(&exporter("{{ .UserKey }} {{ .Variation }}"));
-    relay.reloaded(2, 0).await;
+    relay.reloaded(1, 0).await;
     good(&setup, &["replay", "--all"]);
     replayed(&relay, 2).await;
     let mut files: Vec<String> = Vec::new();

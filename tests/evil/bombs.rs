@@ -63,7 +63,7 @@ fn nested(depth: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_component_that_is_nested_without_end_is_refused() {
-    is_refused(|setup| setup.plugin("hostile.wasm", nested(200_000)), "compil").await;
+    is_refused(|setup| setup.plugin("hostile.wasm", nested(200_000)), "nested in each other").await;
 }
 
 #[tokio::test]

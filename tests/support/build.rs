@@ -16,7 +16,8 @@ pub fn program_path() -> &'static Path {
     PATH.get_or_init(|| match std::env::var_os("FLAGPOST_BIN") {
         Some(path) => path.into(),
         None => {
-            artifacts(Command::new(env!("CARGO")).current_dir(root()).args(["build", "-p", "flagpost", "--bin", "flagpost"]), "flagpost")
+            // With the features of the whole workspace, as everything else was built: one of its packages alone would be another build.
+            artifacts(Command::new(env!("CARGO")).current_dir(root()).args(["build", "--workspace", "--bin", "flagpost"]), "flagpost")
         }
     })
 }

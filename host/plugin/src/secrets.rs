@@ -380,7 +380,7 @@ mod tests {
     #[test]
     fn a_secret_inside_of_credentials_that_the_guest_composed_is_blanked_wherever_it_stands() {
         let secrets = secrets();
-        for user in ["a", "an", "ann", "anna-of-acme"] {
+        for user in ["a", "an", "ann", "anna-b"] {
             for tail in ["", "!", "!!"] {
                 let coded = STANDARD.encode(format!("{user}:k3y-of-acme{tail}"));
                 let mut text = format!("you sent Basic {coded}").into_bytes();

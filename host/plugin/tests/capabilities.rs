@@ -47,7 +47,7 @@ fn a_header_secret_reaches_its_host_and_nobody_else_by_both_interfaces() {
             assert_eq!(exporter.stats().secrets_blanked, 1, "header and body of one answer");
             let exporter = ready(spec("anna:PLACEHOLDER", true, &server)).await;
             let told = ask(&exporter).await.to_string();
-            assert!(told.contains("you sent Basic YW5uYTpr***") && !told.contains("k3ktb2Yt"), "{told}");
+            assert!(told.contains("you sent Basic YW5uYTp***") && !told.contains("3ktb2Yt"), "{told}");
             assert_eq!(server.seen().last().unwrap().headers["authorization"], "Basic YW5uYTprM3ktb2YtYWNtZQ==");
             let exporter = ready(spec("Bearer PLACEHOLDER", false, &other)).await;
             let told = ask(&exporter).await.to_string();

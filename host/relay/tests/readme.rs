@@ -24,8 +24,10 @@ fn its_plugin_is_the_example_itself() {
 fn its_configuration_is_valid() {
     let shown = blocks(&file("README.md"), "yaml");
     assert!(!shown.is_empty());
-    let sources =
-        flagpost::config::Sources { env: [("WEBHOOK_SECRET", "secret")].into_iter().collect(), ..flagpost::config::Sources::system() };
+    let sources = flagpost::config::Sources {
+        env: [("WEBHOOK_SECRET", "secret"), ("OTLP_TOKEN", "secret")].into_iter().collect(),
+        ..flagpost::config::Sources::system()
+    };
     for text in shown {
         let read = flagpost::config::from_text(&text, flagpost::config::Format::Yaml, Path::new("."), &sources);
         assert!(read.is_ok(), "{:?}\n{text}", read.err());

@@ -5,6 +5,7 @@
 
 mod child;
 mod command;
+mod nesting;
 
 pub use command::compile_main;
 
@@ -56,6 +57,9 @@ impl CompileQueue {
 
     /// Compiles a component for the engine's configuration. Waits for its turn.
     pub(crate) async fn compile(&self, engine: &Engine, wasm: Vec<u8>, dir: PathBuf) -> Result<Vec<u8>, CompileError> {
+        let (looked, wasm) =
+            tokio::task::spawn_blocking(move || (nesting::check(&wasm), wasm)).await.map_err(|why| CompileError::Host(why.to_string()))?;
+        looked?;
         let _turn = self.one.acquire().await.map_err(|_| CompileError::Host("the relay is stopping".to_owned()))?;
         match &self.compiler {
             Compiler::Child(program) => child::compile(program, &wasm, &dir).await,
