@@ -59,17 +59,17 @@ fn a_tag_alone_is_taken_with_a_warning_unless_the_component_is_pinned() {
 #[test]
 fn what_is_wrong_with_an_image_is_said_with_its_line() {
     let cases = [
-        ("oci://ghcr.io/Acme/plugin:1.0", "", "line 3: exporters[0].path: is no reference to an image"),
-        ("oci://plugin:1.0", "", "line 3: exporters[0].path: names no registry"),
-        ("oci://ghcr.io/acme/plugin", "", "line 3: exporters[0].path: names neither tag nor digest"),
-        ("oci://u:s3cret@ghcr.io/acme/plugin:1", "", "line 3: exporters[0].path: holds credentials"),
-        ("acme.wasm", "registry: { username: robot }", "line 4: exporters[0].registry: is for images"),
+        ("oci://ghcr.io/Acme/plugin:1.0", "", "3: exporters[0].path: is no reference to an image"),
+        ("oci://plugin:1.0", "", "3: exporters[0].path: names no registry"),
+        ("oci://ghcr.io/acme/plugin", "", "3: exporters[0].path: names neither tag nor digest"),
+        ("oci://u:s3cret@ghcr.io/acme/plugin:1", "", "3: exporters[0].path: holds credentials"),
+        ("acme.wasm", "registry: { username: robot }", "4: exporters[0].registry: is for images"),
         (
             "oci://ghcr.io/acme/plugin:1",
             "registry: { username: robot }",
-            "line 4: exporters[0].registry: one of `username` and `password` alone",
+            "4: exporters[0].registry: one of `username` and `password` alone",
         ),
-        ("oci://ghcr.io/acme/plugin:1", "registry: { usernam: robot }", "line 4: exporters[0].registry.usernam: "),
+        ("oci://ghcr.io/acme/plugin:1", "registry: { usernam: robot }", "4: exporters[0].registry.usernam: "),
     ];
     for (path, more, expected) in cases {
         let lines = said(&of(path, more));
