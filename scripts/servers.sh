@@ -59,18 +59,62 @@ toxiproxy() {
     mv "$1/server" "$1/toxiproxy"
 }
 
-# Jaeger: takes spans as OTLP over gRPC and HTTP, and gives them back as JSON. `go install` refuses a program whose go.mod replaces modules; a module
-# around it with the same go.mod and go.sum builds it with exactly the versions that its authors chose. One package at a time: it runs beside a build.
-jaeger() {
-    local module=github.com/jaegertracing/jaeger version=v1.76.0 around source
-    around="$1/module"
+# `go install` refuses a program whose go.mod replaces modules; a module around it with the same go.mod and go.sum builds it with exactly the versions that
+# its authors chose: go_around DIRECTORY MODULE VERSION PACKAGE NAME. One package at a time: it runs beside a build.
+go_around() {
+    local around="$1/module" source
     mkdir "$around"
-    source=$(cd "$around" && go mod download -json "$module@$version" | python3 -c 'import json, sys; print(json.load(sys.stdin)["Dir"])')
+    source=$(cd "$around" && go mod download -json "$2@$3" | python3 -c 'import json, sys; print(json.load(sys.stdin)["Dir"])')
     sed 's/^module .*/module around/' "$source/go.mod" >"$around/go.mod"
-    printf '\nrequire %s %s\n' "$module" "$version" >>"$around/go.mod"
+    printf '\nrequire %s %s\n' "$2" "$3" >>"$around/go.mod"
     cp --no-preserve=mode "$source/go.sum" "$around/"
-    (cd "$around" && GOFLAGS="-buildvcs=false -p=1 -mod=mod" CGO_ENABLED=0 go build -ldflags="-s -w" -o "$1/jaeger" "$module/cmd/all-in-one")
+    (cd "$around" && GOFLAGS="-buildvcs=false -p=1 -mod=mod" CGO_ENABLED=0 go build -ldflags="-s -w" -o "$1/$5" "$4")
     rm -rf "$around"
+}
+
+# Jaeger: takes spans as OTLP over gRPC and HTTP, and gives them back as JSON.
+jaeger() {
+    local module=github.com/jaegertracing/jaeger
+    go_around "$1" "$module" v1.76.0 "$module/cmd/all-in-one" jaeger
+}
+
+# VictoriaLogs: speaks the log APIs of Datadog and Grafana Loki, and gives logs back by queries. Later versions of its tree are without it.
+victorialogs() {
+    local module=github.com/VictoriaMetrics/VictoriaMetrics
+    go_around "$1" "$module" v1.121.0 "$module/app/victoria-logs" victoria-logs
+}
+
+# OpenSearch: the real node out of Maven Central, started by a few lines of Java, and so without the security plugin.
+opensearch() {
+    local maven=(mvn --quiet --batch-mode -Dmaven.repo.local="$tools/servers-maven" -Dstyle.color=never --file tests/servers/opensearch/pom.xml
+        org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$1/libs")
+    "${maven[@]}" --offline >/dev/null 2>&1 || "${maven[@]}"
+    javac -nowarn -cp "$1/libs/*" -d "$1" tests/servers/opensearch/OpenSearchMain.java
+}
+
+# A program out of Debian's packages, with the libraries that this machine lacks; unpacked, not installed, so that no service starts: debian DIRECTORY PACKAGE.
+# The version is the one that the machine's release of Debian has.
+debian() {
+    local packages
+    mkdir "$1/packages"
+    find_packages() { apt-get install --simulate --no-install-recommends "$1" 2>/dev/null | awk '/^Inst/ { print $2 }'; }
+    packages=$(find_packages "$2")
+    [ -n "$packages" ] || { apt-get update -q -o DPkg::Lock::Timeout=600 >/dev/null && packages=$(find_packages "$2"); }
+    # apt would fetch as a user who may not write here.
+    # shellcheck disable=SC2086
+    (cd "$1/packages" && apt-get download -q -o APT::Sandbox::User=root $packages >/dev/null)
+    find "$1/packages" -name '*.deb' -exec dpkg-deb --extract {} "$1" \;
+    rm -rf "$1/packages"
+    # Where the dynamic linker is told to look.
+    find "$1" -name '*.so*' -printf '%h\n' | sort -u | paste -sd: >"$1/libraries"
+}
+
+redis() { debian "$1" redis-server; }
+
+# ClickHouse as Debian has it: 18.16, old but real.
+clickhouse() {
+    debian "$1" clickhouse-server
+    cp tests/servers/clickhouse/*.xml "$1"
 }
 
 # Amazon's services as moto has them (signatures and rights are checked when a test says so), and Amazon's own client for Python.
@@ -139,6 +183,10 @@ install kafka kafka "${broker[@]}"
 install kafka-tool kafka_tool "${broker[@]}" tests/servers/kafka/KafkaTool.java
 install toxiproxy toxiproxy
 install jaeger jaeger
+install victorialogs victorialogs
+install opensearch opensearch tests/servers/opensearch/pom.xml tests/servers/opensearch/OpenSearchMain.java
+install redis redis
+install clickhouse clickhouse tests/servers/clickhouse/config.xml tests/servers/clickhouse/users.xml
 install registry registry
 install aws aws tests/servers/aws/requirements.txt tests/servers/aws/client.py
 install elasticmq elasticmq tests/servers/elasticmq/pom.xml tests/servers/elasticmq/server.conf

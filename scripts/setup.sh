@@ -34,7 +34,7 @@ target_dir() { cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target
 # The guests: components for wasm32-wasip2, built by the plain Rust toolchain into target/guests.
 build_guests() {
     local manifest
-    for manifest in examples/exporters/rust*/Cargo.toml; do
+    for manifest in examples/exporters/rust*/Cargo.toml plugins/Cargo.toml; do
         cargo build --quiet --release --locked --target wasm32-wasip2 --manifest-path "$manifest" --target-dir "$(target_dir)/guests"
     done
 }

@@ -23,6 +23,8 @@ stage "guests" build_guests
 stage "build" cargo build --workspace --all-targets --locked
 stage "tools" installed_tools
 stage "tests" cargo test --workspace --locked --quiet
+stage "sdk" cargo test --quiet --locked --manifest-path plugins/sdk/rust/Cargo.toml --target-dir "$(target_dir)/guests"
+stage "plugins" cargo test --quiet --locked --manifest-path plugins/Cargo.toml --target-dir "$(target_dir)/guests"
 stage "lints" cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 stage "documentation" env RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --locked --quiet
 

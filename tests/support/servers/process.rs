@@ -40,6 +40,14 @@ impl Process {
         Process::spawn(program, arguments, log, Stdio::null(), None)
     }
 
+    /// Starts a program that `scripts/servers.sh` unpacked out of Debian's packages into `home`, with the libraries that came along.
+    pub fn unpacked(home: &Path, program: &str, arguments: &[String], log: &Path) -> Process {
+        let libraries = fs::read_to_string(home.join("libraries")).unwrap();
+        let mut all = vec![format!("LD_LIBRARY_PATH={}", libraries.trim()), home.join(program).display().to_string()];
+        all.extend_from_slice(arguments);
+        Process::start("env".as_ref(), &all, log)
+    }
+
     /// Starts one that is spoken to: its standard input and output are pipes.
     pub fn piped(program: &Path, arguments: &[String], log: &Path) -> Process {
         Process::spawn(program, arguments, log, Stdio::piped(), Some(Stdio::piped()))

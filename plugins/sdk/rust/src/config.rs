@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::bare::flagpost::plugin::config as wire;
-use crate::{ExportError, misconfigured};
+use crate::{Diagnostic, ExportError, misconfigured, secrets};
 
 /// A configuration: made by [`config!`](crate::config!).
 pub trait Config: DeserializeOwned {
@@ -76,6 +76,28 @@ impl<T: Schema> Schema for BTreeMap<String, T> {
 /// The configuration of a plugin of two functions, which gets it unchecked. The error is what `export` should return.
 pub fn read<T: Config>() -> Result<T, ExportError> {
     serde_json::from_str(&wire::get()).map_err(|why| misconfigured(format!("config: {why}")))
+}
+
+/// A credential: the exporter's secret of that name (a placeholder, if the relay keeps it to itself), or else what stands in the configuration
+/// at `key`. The error says what to write.
+pub fn credential(name: &str, key: &str, configured: Option<&str>) -> Result<String, ExportError> {
+    secrets::get(name).or_else(|| configured.map(str::to_owned)).ok_or_else(|| {
+        let secret = format!("secrets: {{ {name}: {{ env: {name}, hosts: [ \"https://HOST\" ] }} }}");
+        misconfigured(format!("there is no credential: write `{secret}` into the exporter, or `{key}` into its `config`"))
+    })
+}
+
+/// Checks that a configured text is an http or https address, and gives it without a slash at its end.
+pub fn address(path: &str, url: &str) -> Result<String, Vec<Diagnostic>> {
+    if url.starts_with("https://") || url.starts_with("http://") {
+        return Ok(url.trim_end_matches('/').to_owned());
+    }
+    Err(complaint(path, "expected an address that begins with https:// or http://"))
+}
+
+/// One complaint about the configuration.
+pub fn complaint(path: &str, message: impl Into<String>) -> Vec<Diagnostic> {
+    vec![Diagnostic { path: path.to_owned(), message: message.into() }]
 }
 
 /// Declares a plugin's configuration: a struct whose comments are the schema's descriptions. Keys are written in camelCase in YAML; `Option`
@@ -169,4 +191,28 @@ macro_rules! config {
         }
         out
     }};
+}
+
+/// What [`schema_file!`](crate::schema_file!) asks.
+#[doc(hidden)]
+pub fn assert_schema_file(schema: &Value, path: &str) {
+    let text = serde_json::to_string_pretty(schema).unwrap_or_default() + "\n";
+    if std::env::var_os("UPDATE").is_some() {
+        assert!(std::fs::write(path, &text).is_ok(), "{path} cannot be written");
+    }
+    let found = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(found == text, "{path} is not the schema any more; `UPDATE=1 cargo test` writes it:\n{text}");
+}
+
+/// A test that `config.schema.json`, beside the plugin's `Cargo.toml`, is the schema of a configuration.
+#[macro_export]
+macro_rules! schema_file {
+    ($config:ty) => {
+        #[cfg(test)]
+        #[test]
+        fn the_schema_in_the_directory_is_this_one() {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config.schema.json");
+            $crate::macros::assert_schema_file(&<$config as $crate::Config>::schema(), path);
+        }
+    };
 }

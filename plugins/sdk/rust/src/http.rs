@@ -5,6 +5,9 @@ use serde::Serialize;
 use crate::bare::flagpost::plugin::http as wire;
 use crate::{ExportError, RetryLater, misconfigured, rejected, retryable};
 
+/// Characters of a body that [`Reply::shown`] shows.
+const SHOWN: usize = 500;
+
 /// A request to a host that the exporter's `allowedHosts` grants.
 #[derive(Debug)]
 pub struct Request {
@@ -54,6 +57,11 @@ impl Request {
         self.header("content-type", content_type)
     }
 
+    /// Adds the credentials that the operator gave by a name, see [`credential`](crate::credential).
+    pub fn secret(self, header: &str, prefix: &str, name: &str, key: &str, configured: Option<&str>) -> Result<Self, ExportError> {
+        Ok(self.header(header, format!("{prefix}{}", crate::credential(name, key, configured)?)))
+    }
+
     /// Sets the body to a value's JSON.
     #[must_use]
     pub fn json(self, value: &impl Serialize) -> Self {
@@ -91,16 +99,32 @@ impl Reply {
         self.header("retry-after")?.trim().parse::<u32>().ok()?.checked_mul(1000)
     }
 
-    /// What the status means for the batch, as most APIs mean it: 2xx delivered; 401 and 403 misconfigured; 408, 429 and 5xx again, not
-    /// before `Retry-After`; anything else rejected.
+    /// The same events again, not before `Retry-After`.
+    pub fn again(&self) -> ExportError {
+        ExportError::Retryable(RetryLater { reason: self.shown(), after_ms: self.retry_after_ms() })
+    }
+
+    /// The status and the beginning of the body: what an operator needs to see.
+    pub fn shown(&self) -> String {
+        let body = self.body.trim();
+        match body.char_indices().nth(SHOWN) {
+            None if body.is_empty() => format!("HTTP {}", self.status),
+            None => format!("HTTP {}: {body}", self.status),
+            Some((end, _)) => format!("HTTP {}: {}…", self.status, &body[..end]),
+        }
+    }
+
+    /// What the status means for the batch, as most APIs mean it. 2xx: delivered. 408, 425, 429 and 5xx: again, not before `Retry-After`. What no
+    /// event is guilty of (401, 402, 403, 404, 405, 407 and redirects, which nothing followed): misconfigured. Anything else, 400, 413 and 422
+    /// above all: rejected, and the relay looks for the guilty event, or for a smaller batch, by sending halves.
     pub fn delivered(&self) -> Result<(), ExportError> {
         match self.status {
             200..=299 => Ok(()),
-            401 | 403 => Err(misconfigured(format!("HTTP {}: are the credentials right?", self.status))),
-            408 | 429 | 500.. => {
-                Err(ExportError::Retryable(RetryLater { reason: format!("HTTP {}", self.status), after_ms: self.retry_after_ms() }))
-            }
-            status => Err(rejected(format!("HTTP {status}: {}", self.body))),
+            401 | 403 | 407 => Err(misconfigured(format!("{}: are the credentials right?", self.shown()))),
+            300..=399 | 402 | 404 | 405 => Err(misconfigured(format!("{}: is the address right?", self.shown()))),
+            408 | 425 | 429 | 500.. => Err(self.again()),
+            413 => Err(rejected(format!("{}: too large", self.shown()))),
+            _ => Err(rejected(self.shown())),
         }
     }
 }

@@ -53,6 +53,7 @@ pub mod managed {
     });
 }
 
+mod batch;
 mod config;
 mod event;
 mod http;
@@ -60,8 +61,9 @@ mod plugin;
 
 pub use bare::flagpost::plugin::events::{Event, ExportError, FeatureEvent, PartialFailure, RejectedEvent, RetryLater, TrackingEvent};
 pub use bare::flagpost::plugin::{call, key_value, log, metrics, secrets};
-pub use config::{Config, Schema, read};
-pub use event::json;
+pub use batch::Tally;
+pub use config::{Config, Schema, address, complaint, credential, read};
+pub use event::{fields, iso, json, quoted};
 pub use http::{Reply, Request};
 pub use managed::exports::flagpost::plugin::managed_exporter::{Batch, Diagnostic, Encoding, EventKind, Payload};
 pub use plugin::{Exporter, Managed, misconfigured, rejected, retryable};
@@ -71,5 +73,6 @@ pub mod macros {
     pub use serde;
     pub use serde_json;
 
+    pub use crate::config::assert_schema_file;
     pub use crate::plugin::{configure, describe};
 }
