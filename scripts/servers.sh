@@ -166,6 +166,11 @@ azure() {
     "$1/python/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement tests/servers/azure/requirements.txt
 }
 
+# distribution: the reference implementation of an OCI registry. One package at a time: it runs beside a build.
+registry() {
+    GOFLAGS="-buildvcs=false -p=1" CGO_ENABLED=0 GOBIN="$1" go install -ldflags="-s -w" github.com/distribution/distribution/v3/cmd/registry@v3.1.2
+}
+
 need javac default-jdk-headless
 need mvn maven
 need openssl openssl
@@ -182,6 +187,7 @@ install victorialogs victorialogs
 install opensearch opensearch tests/servers/opensearch/pom.xml tests/servers/opensearch/OpenSearchMain.java
 install redis redis
 install clickhouse clickhouse tests/servers/clickhouse/config.xml tests/servers/clickhouse/users.xml
+install registry registry
 install aws aws tests/servers/aws/requirements.txt tests/servers/aws/client.py
 install elasticmq elasticmq tests/servers/elasticmq/pom.xml tests/servers/elasticmq/server.conf
 install bqemulator bqemulator tests/servers/bqemulator/*

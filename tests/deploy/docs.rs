@@ -310,6 +310,9 @@ const EVERY_MANDATORY_KEY: &str = "outputDir: out, endpointUrl: \"http://localho
 fn each_of_upstreams_kinds_is_served_and_has_its_section() {
     let page = read("docs/exporters.md");
     let headings: Vec<&str> = page.lines().filter(|line| line.starts_with("## ")).collect();
+    let readme = read("README.md");
+    let examples: Vec<Block> =
+        blocks().into_iter().filter(|block| block.place.starts_with("README.md:") && block.language == "yaml").collect();
     let upstreams = [
         "file",
         "webhook",
@@ -327,8 +330,13 @@ fn each_of_upstreams_kinds_is_served_and_has_its_section() {
     for kind in upstreams {
         let setup = Setup::new().with_exporters(&format!("  - {{ kind: {kind}, {EVERY_MANDATORY_KEY} }}"));
         let finished = run(Command::new(program_path()).current_dir(setup.directory()).args(["validate", "--config", "flagpost.yaml"]));
-        assert!(!finished.text.contains("is not served yet"), "{kind}: {}", finished.text);
+        assert!(!finished.text.contains("was left out of this build"), "{kind}: {}", finished.text);
         assert!(headings.iter().any(|heading| heading.contains(&format!("`{kind}`"))), "{kind} has no section");
+        // README.md: a row with all five columns, and a complete configuration (which is valid, see above).
+        let row = readme.lines().find(|line| line.starts_with(&format!("| [`{kind}`](docs/exporters.md#")));
+        assert_eq!(row.map(|row| row.split(" | ").count()), Some(5), "{kind} has no row in README.md");
+        let complete = |block: &&Block| block.text.starts_with("evaluation:") && block.text.contains(&format!("- kind: {kind}\n"));
+        assert_eq!(examples.iter().filter(complete).count(), 1, "{kind} has no example in README.md");
     }
 }
 

@@ -11,11 +11,16 @@ mod bigquery;
 mod bookkeeping;
 mod clients;
 mod command_line;
+mod dead_letters;
 mod differences;
+mod distribution;
 mod drain;
+#[path = "../evil/mod.rs"]
+mod evil;
 mod first_party;
 mod formats;
 mod gcs;
+mod grants;
 mod identity;
 mod intake;
 mod kafka;

@@ -22,12 +22,19 @@ const LANGUAGES: [(&str, Option<(&str, &str)>); 6] = [
 #[derive(Debug)]
 pub struct Author {
     directory: PathBuf,
+    cache: PathBuf,
 }
 
 impl Author {
     /// An author in a directory.
     pub fn at(directory: impl Into<PathBuf>) -> Author {
-        Author { directory: directory.into() }
+        Author::with_cache(directory, "guests-cache")
+    }
+
+    /// An author whose compiled code is kept apart, in the target directory under that name.
+    pub fn with_cache(directory: impl Into<PathBuf>, name: &str) -> Author {
+        // What the commands compile is kept between runs of the tests.
+        Author { directory: directory.into(), cache: tools().with_file_name(name) }
     }
 
     /// Runs `flagpost plugin` with these arguments to its end. Compiled code is kept between runs of the tests.
@@ -38,7 +45,7 @@ impl Author {
     /// The same with more in the environment.
     pub fn run_with(&self, arguments: &[&str], env: &[(&str, &str)]) -> Finished {
         let mut command = Command::new(program_path());
-        command.current_dir(&self.directory).arg("plugin").args(arguments).env("XDG_CACHE_HOME", compiled());
+        command.current_dir(&self.directory).arg("plugin").args(arguments).env("XDG_CACHE_HOME", &self.cache);
         // Dependencies of Rust projects are compiled once for all of them.
         command.env("CARGO_TARGET_DIR", tools().with_file_name("guests")).envs(env.iter().copied());
         let output = command.output().unwrap();
@@ -57,7 +64,7 @@ impl Author {
     pub fn warms(&self, setup: &Setup) {
         let cache = setup.store().join("cache");
         DirBuilder::new().recursive(true).mode(0o700).create(&cache).unwrap();
-        for entry in std::fs::read_dir(compiled().join("flagpost/plugins")).unwrap() {
+        for entry in std::fs::read_dir(self.cache.join("flagpost/plugins")).unwrap() {
             let entry = entry.unwrap();
             // What another test is just writing may be gone.
             let _copied = std::fs::copy(entry.path(), cache.join(entry.file_name()));
@@ -84,11 +91,6 @@ impl Author {
         assert!(component.is_file(), "{text}");
         Some(component)
     }
-}
-
-/// What the commands compile is kept between runs of the tests.
-fn compiled() -> PathBuf {
-    tools().with_file_name("guests-cache")
 }
 
 /// The installed toolchain is the one that the project pins.

@@ -37,6 +37,18 @@ pub fn first_party(name: &str) -> &'static Path {
     paths.get(name).unwrap_or_else(|| panic!("no plugin {name} in plugins/Cargo.toml, but {:?}", paths.keys()))
 }
 
+/// A plugin that does what the `do` of its configuration says, see `tests/guests/evil`.
+pub fn evil_plugin() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| plugin("tests/guests/evil"))
+}
+
+/// A plugin that tries what the `do` of its configuration says and refuses its events with what came of it: the host's own probe.
+pub fn probe_plugin() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| plugin("host/plugin/tests/guests/probe"))
+}
+
 /// A plugin that says its version, which is below 1,000, with each request (`x-version`): other bytes for each.
 pub fn versioned_plugin(version: u64) -> Vec<u8> {
     const MARK: &[u8] = b"flagpost-test-version-000";

@@ -11,6 +11,10 @@ pub enum Guest {
     Loops,
     /// Takes memory until it gets no more, then traps as allocators do.
     Bombs,
+    /// Makes a table of a million elements, then traps.
+    TableBombs,
+    /// Calls itself for ever.
+    Recurses,
     /// Refuses all of them.
     Rejects,
     /// Exports the interface in a version that does not exist.
@@ -30,6 +34,8 @@ pub fn guest(guest: Guest, bulk: bool) -> Vec<u8> {
         Guest::Bombs => {
             component("0.1.0", bulk, "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable")
         }
+        Guest::TableBombs => component("0.1.0", bulk, "(drop (table.grow (ref.null func) (i32.const 1000000))) unreachable"),
+        Guest::Recurses => component("0.1.0", bulk, "(call $recurse (i32.const 1))"),
         Guest::Rejects => component("0.1.0", bulk, REJECTED),
         Guest::OtherVersion => component("9.9.0", bulk, "(i32.store8 (i32.const 16) (i32.const 0)) (i32.const 16)"),
         Guest::OtherWorld => OTHER_WORLD.to_owned(),
@@ -98,6 +104,8 @@ fn component(version: &str, bulk: bool, body: &str) -> String {
   {aliased}
   (core module $m
     (memory (export "memory") 1)
+    (table 1 funcref)
+    (func $recurse (param i32) (result i32) (i32.add (i32.const 1) (call $recurse (local.get 0))))
     (data (i32.const 64) "not today.")
     (global $end (mut i32) (i32.const 1024))
     (func (export "realloc") (param $old i32) (param $old-size i32) (param $align i32) (param $size i32) (result i32)

@@ -23,10 +23,10 @@ mod target;
 mod upstream;
 
 pub use authors::Author;
-pub use build::{example_plugin, first_party, program_path, versioned_plugin};
+pub use build::{evil_plugin, example_plugin, first_party, probe_plugin, program_path, versioned_plugin};
 pub use evaluation::{Asked, Evaluation, Flags};
 pub use events::{body, event, event_number, events, poison, sorted, tracking};
-pub use faults::{Faults, Gate, Rule, Seen};
+pub use faults::{Faults, Gate, GrpcFaults, GrpcRefusal, Rule, Seen, protobuf_fields, protobuf_text};
 pub use files::{assert_lines, json_files, lines_in};
 pub use flow::Flow;
 pub use guests::{Guest, guest};

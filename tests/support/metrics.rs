@@ -66,7 +66,7 @@ impl Metrics {
             accepted: sum("accepted_total"),
             delivered: sum("delivered_total"),
             waiting: sum("waiting_events"),
-            dead: sum("dead_total"),
+            dead: sum("dead_letters"),
             dropped: sum("dropped_total"),
         }
     }

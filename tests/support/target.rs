@@ -27,6 +27,8 @@ pub enum Answer {
     With(u16, Vec<(&'static str, String)>),
     /// Answers 200 with that JSON.
     Json(String),
+    /// Answers with that status, headers and JSON.
+    Full(u16, Vec<(&'static str, String)>, String),
     /// Never answers.
     Hang,
     /// Closes the connection without an answer.
@@ -157,6 +159,10 @@ async fn answer(
             (200, vec![("content-type", "application/json".to_owned())])
         }
         Answer::With(status, headers) => (status, headers),
+        Answer::Full(status, headers, json) => {
+            text = json;
+            (status, headers)
+        }
         Answer::Hang => match std::future::pending::<Infallible>().await {},
         Answer::Cut => return Err(Closed),
         Answer::After(signal) => {

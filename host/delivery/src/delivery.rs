@@ -28,7 +28,7 @@ const FLUSH: Duration = Duration::from_secs(5);
 
 /// All tasks of one relay. Dropping it drops every worker where it is, as a crash would: [`shutdown`](Self::shutdown) ends it well.
 pub struct Delivery {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     keeper: AbortHandle,
     closing: AtomicBool,
 }

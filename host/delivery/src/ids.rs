@@ -1,4 +1,4 @@
-//! Batch ids: `<store>-<stream>-<first>-<last>[.r<k>]`, safe in file names, object names and headers.
+//! Batch ids: `<store>-<stream>-<first>-<last>[.r<k>]`, and `.d<n>` for dead letters that are sent again; safe in file names, object names and headers.
 
 use std::fmt::Write;
 
@@ -9,6 +9,20 @@ use flagpost_event::{BatchId, StreamName};
 /// The slash of the stream's name is written `.`; what is not a letter, a digit, `_` or `-` in a flag set's name is written `~` and
 /// its two hex digits, so that two streams never share an id.
 pub(crate) fn batch_id(store: &str, stream: &StreamName, first: u64, last: u64, subset: u32) -> BatchId {
+    let mut text = range(store, stream, first, last);
+    if subset > 0 {
+        // Writing to a string cannot fail.
+        let _ok = write!(text, ".r{subset}");
+    }
+    BatchId::new(text)
+}
+
+/// The id of the `number`-th batch of dead letters of a consumer; `first` and `last` are its lowest and highest events.
+pub(crate) fn replay_id(store: &str, stream: &StreamName, first: u64, last: u64, number: u64) -> BatchId {
+    BatchId::new(format!("{}.d{number}", range(store, stream, first, last)))
+}
+
+fn range(store: &str, stream: &StreamName, first: u64, last: u64) -> String {
     let mut text = String::with_capacity(store.len() + stream.flag_set.len() + 48);
     text.push_str(store);
     text.push('-');
@@ -21,10 +35,7 @@ pub(crate) fn batch_id(store: &str, stream: &StreamName, first: u64, last: u64, 
         }
     }
     let _ok = write!(text, ".{}-{first}-{last}", stream.kind);
-    if subset > 0 {
-        let _ok = write!(text, ".r{subset}");
-    }
-    BatchId::new(text)
+    text
 }
 
 #[cfg(test)]
@@ -46,5 +57,7 @@ mod tests {
             let stream = StreamName::new(flag_set, EventKind::Feature);
             assert_eq!(batch_id("s1", &stream, 1, 100, subset).as_str(), expected);
         }
+        let stream = StreamName::new("default", EventKind::Feature);
+        assert_eq!(replay_id("s1", &stream, 7, 90, 3).as_str(), "s1-default.feature-7-90.d3");
     }
 }

@@ -4,6 +4,7 @@
 //! lies between the base and the head and in no lane is waiting to be cut.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use flagpost_spool::{DropReason, Plan};
 use tokio::time::Instant;
@@ -30,6 +31,8 @@ pub(crate) struct Passed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Condemned {
     pub(crate) number: u64,
+    /// The batch that it was cut in.
+    pub(crate) batch: Range<u64>,
     pub(crate) reason: String,
     pub(crate) attempts: u32,
     pub(crate) since: u64,
@@ -153,7 +156,8 @@ impl Lanes {
         for lane in self.list.iter().filter(|lane| lane.first() < cursor) {
             let Plan { attempts, since, .. } = lane.plan;
             for (number, reason) in lane.plan.condemned.iter().filter(|(number, _)| *number < cursor) {
-                passed.condemned.push(Condemned { number: *number, reason: reason.clone(), attempts, since });
+                let batch = lane.first()..lane.end();
+                passed.condemned.push(Condemned { number: *number, batch, reason: reason.clone(), attempts, since });
             }
             for (range, reason) in &lane.plan.given_up {
                 let count = range.end.min(cursor).saturating_sub(range.start);

@@ -7,6 +7,7 @@ mod ids;
 mod keeper;
 mod lane;
 mod lanes;
+mod letters;
 mod options;
 mod partial;
 mod ranges;

@@ -95,8 +95,10 @@ pub struct Numbers {
     pub start: u64,
     /// The first event that is not settled.
     pub cursor: u64,
-    /// Events below the cursor that were dead-lettered.
+    /// Events below the cursor that are in the dead letters.
     pub dead: u64,
+    /// Events that were delivered out of the dead letters.
+    pub replayed: u64,
     /// Events below the cursor that were given up, by reason.
     pub dropped: BTreeMap<DropReason, u64>,
 }
@@ -211,9 +213,14 @@ impl TaskStatus {
         (numbers.cursor - numbers.start).saturating_sub(numbers.dead).saturating_sub(lost)
     }
 
-    /// Events in its dead letters, removed letters included.
+    /// Events in its dead letters.
     pub fn dead(&self) -> u64 {
         lock(&self.numbers).dead
+    }
+
+    /// Events that were delivered out of its dead letters; they count as delivered.
+    pub fn replayed(&self) -> u64 {
+        lock(&self.numbers).replayed
     }
 
     /// Events given up, by reason.
@@ -275,6 +282,21 @@ impl TaskStatus {
         for (&reason, count) in &passed.dropped {
             *numbers.dropped.entry(reason).or_default() += count;
         }
+    }
+
+    /// These left the dead letters: they were delivered.
+    pub(crate) fn letters_delivered(&self, count: u64) {
+        let mut numbers = lock(&self.numbers);
+        numbers.dead = numbers.dead.saturating_sub(count);
+        numbers.replayed += count;
+    }
+
+    /// These left the dead letters: they were dropped.
+    pub(crate) fn letters_dropped(&self, count: u64) {
+        let mut numbers = lock(&self.numbers);
+        let count = count.min(numbers.dead);
+        numbers.dead -= count;
+        *numbers.dropped.entry(DropReason::DeadLetter).or_default() += count;
     }
 
     /// Sets the state and says whether it changed.

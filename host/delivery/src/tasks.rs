@@ -89,6 +89,13 @@ impl Task {
         true
     }
 
+    /// Tells its worker that dead letters are marked to be sent again.
+    pub(crate) fn order_replay(&self) {
+        if let Some(running) = &self.running {
+            running.orders.send_modify(|orders| orders.replays += 1);
+        }
+    }
+
     /// Tells its worker how long to go on.
     pub(crate) fn order(&self, mode: Mode) {
         if let Some(running) = &self.running {
@@ -322,5 +329,5 @@ fn millis(span: Duration) -> u64 {
 }
 
 fn numbers(record: &ConsumerRecord) -> Numbers {
-    Numbers { start: record.start, cursor: record.cursor, dead: record.dead, dropped: record.dropped.clone() }
+    Numbers { start: record.start, cursor: record.cursor, dead: record.dead, replayed: record.replayed, dropped: record.dropped.clone() }
 }

@@ -153,39 +153,39 @@ pub fn kinds() -> &'static [KindInfo] {
         #[cfg(feature = "s3")]
         KindInfo::of::<s3::Keys>(),
         #[cfg(not(feature = "s3"))]
-        KindInfo::of::<crate::later::S3>(),
+        KindInfo::of::<crate::left_out::S3>(),
         #[cfg(feature = "googlestorage")]
         KindInfo::of::<googlestorage::Keys>(),
         #[cfg(not(feature = "googlestorage"))]
-        KindInfo::of::<crate::later::GoogleStorage>(),
+        KindInfo::of::<crate::left_out::GoogleStorage>(),
         #[cfg(feature = "azure")]
         KindInfo::of::<azure::Keys>(),
         #[cfg(not(feature = "azure"))]
-        KindInfo::of::<crate::later::AzureBlobStorage>(),
+        KindInfo::of::<crate::left_out::AzureBlobStorage>(),
         #[cfg(feature = "kafka")]
         KindInfo::of::<kafka::Keys>(),
         #[cfg(not(feature = "kafka"))]
-        KindInfo::of::<crate::later::Kafka>(),
+        KindInfo::of::<crate::left_out::Kafka>(),
         #[cfg(feature = "kinesis")]
         KindInfo::of::<kinesis::Keys>(),
         #[cfg(not(feature = "kinesis"))]
-        KindInfo::of::<crate::later::Kinesis>(),
+        KindInfo::of::<crate::left_out::Kinesis>(),
         #[cfg(feature = "sqs")]
         KindInfo::of::<sqs::Keys>(),
         #[cfg(not(feature = "sqs"))]
-        KindInfo::of::<crate::later::Sqs>(),
+        KindInfo::of::<crate::left_out::Sqs>(),
         #[cfg(feature = "pubsub")]
         KindInfo::of::<pubsub::Keys>(),
         #[cfg(not(feature = "pubsub"))]
-        KindInfo::of::<crate::later::PubSub>(),
+        KindInfo::of::<crate::left_out::PubSub>(),
         #[cfg(feature = "bigquery")]
         KindInfo::of::<bigquery::Keys>(),
         #[cfg(not(feature = "bigquery"))]
-        KindInfo::of::<crate::later::BigQuery>(),
+        KindInfo::of::<crate::left_out::BigQuery>(),
         #[cfg(feature = "opentelemetry")]
         KindInfo::of::<opentelemetry::Keys>(),
         #[cfg(not(feature = "opentelemetry"))]
-        KindInfo::of::<crate::later::OpenTelemetry>(),
+        KindInfo::of::<crate::left_out::OpenTelemetry>(),
     ];
     KINDS
 }
@@ -233,7 +233,7 @@ mod tests {
             let problems = (info.build)(&Node::null(), &BuildContext::system()).err().map(|error| error.problems).unwrap_or_default();
             let mut said: Vec<String> = problems.into_iter().map(|problem| problem.message).collect();
             if expected.is_empty() && !info.served {
-                assert_eq!(said, [format!("kind \"{kind}\" is not served yet")]);
+                assert_eq!(said, [format!("kind \"{kind}\" was left out of this build")]);
                 said.clear();
             }
             assert_eq!(said, expected, "{kind}");

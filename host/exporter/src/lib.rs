@@ -35,7 +35,7 @@ mod kinesis;
     feature = "s3",
     feature = "sqs"
 )))]
-mod later;
+mod left_out;
 mod log;
 mod name;
 mod objects;

@@ -65,6 +65,7 @@ impl WasmExporter {
             path: life.shared.spec.path.clone(),
             state,
             reason,
+            image: facts.image.clone(),
             digest: facts.digest.clone(),
             size: facts.size,
             loading: facts.loading,

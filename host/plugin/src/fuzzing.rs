@@ -13,6 +13,11 @@ pub fn host_rule(text: &str) {
     assert!(!(rule.is_ok() && origin.starts_with('*') && origin.matches('.').count() < 2), "`{text}` covers a whole top-level domain");
 }
 
+/// What a registry, Docker's configuration and ours may hold about images.
+pub fn distribution(bytes: &[u8]) {
+    crate::distribution::read_foreign(bytes);
+}
+
 /// A plugin's file, before a compiler sees it.
 pub fn sniff(file: &[u8]) {
     match crate::world::sniff(file) {

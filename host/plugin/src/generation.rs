@@ -36,7 +36,8 @@ pub(crate) struct Generation {
     shared: Arc<Shared>,
     /// One permit per instance that may run.
     running: Semaphore,
-    idle: Mutex<Vec<Instance>>,
+    /// `None`: nothing more is called, and who comes back from a call goes.
+    idle: Mutex<Option<Vec<Instance>>>,
     /// Memory that is held for it while another one has taken its place.
     reserved: OnceLock<Reservation>,
 }
@@ -56,7 +57,7 @@ impl Generation {
         instance.configure().await?;
         let bulk = instance.is_bulk().await?;
         let running = Semaphore::new(shared.spec.limits.instances);
-        let (restarts, idle, reserved) = (Restarts::default(), Mutex::new(vec![instance]), OnceLock::new());
+        let (restarts, idle, reserved) = (Restarts::default(), Mutex::new(Some(vec![instance])), OnceLock::new());
         Ok(Generation { number, digest, shape, description, bulk, restarts, linked, encoder, shared, running, idle, reserved })
     }
 
@@ -68,7 +69,7 @@ impl Generation {
     /// Gives the batch, encoded as `payload`, to a warm instance, or to a new one. An instance that failed, or is worn, is not used again.
     pub(crate) async fn export(&self, batch: &EventBatch, payload: &Payload) -> Result<Answer, CallFailure> {
         let _permit = self.running.acquire().await.map_err(|_| CallFailure::Start { reason: "the plugin is closed".to_owned() })?;
-        let warm = self.idle().pop();
+        let warm = self.idle().as_mut().and_then(Vec::pop);
         let mut instance = match warm {
             Some(instance) => instance,
             None => {
@@ -78,29 +79,49 @@ impl Generation {
             }
         };
         let answer = instance.export(batch, payload).await?;
-        if !instance.is_worn() {
-            self.idle().push(instance);
+        if !instance.is_worn()
+            && let Some(instance) = self.put_back(instance)
+        {
+            instance.close().await;
         }
         Ok(answer)
     }
 
+    /// Keeps the instance warm; gives it back when nobody will call it any more.
+    fn put_back(&self, instance: Instance) -> Option<Instance> {
+        match &mut *self.idle() {
+            Some(idle) => {
+                idle.push(instance);
+                None
+            }
+            None => Some(instance),
+        }
+    }
+
     /// Drops instances that have been idle for [`MAX_IDLE`].
     pub(crate) fn drop_idle(&self, now: Instant) {
-        self.idle().retain(|instance| now.saturating_duration_since(instance.idle_since) < MAX_IDLE);
+        if let Some(idle) = &mut *self.idle() {
+            idle.retain(|instance| now.saturating_duration_since(instance.idle_since) < MAX_IDLE);
+        }
     }
 
     /// Drops idle instances, however young.
     pub(crate) fn drop_all(&self) {
-        self.idle().clear();
+        if let Some(idle) = &mut *self.idle() {
+            idle.clear();
+        }
     }
 
-    /// Another one has taken its place: idle instances go at once, the others with the calls that are under way. Until then `memory` is
-    /// held for them.
-    pub(crate) fn retire(&self, memory: Reservation) {
-        let idle = std::mem::take(&mut *self.idle());
-        tokio::spawn(async move { futures_util::future::join_all(idle.into_iter().map(Instance::close)).await });
+    /// Another one has taken its place: idle instances are told and go at once, the others with the calls that are under way. Until the
+    /// last of them is gone `memory` is held for them.
+    pub(crate) fn retire(self: &Arc<Self>, memory: Reservation) {
         // It is retired once.
         drop(self.reserved.set(memory));
+        let (idle, reserved) = (self.idle().take().unwrap_or_default(), Arc::clone(self));
+        tokio::spawn(async move {
+            futures_util::future::join_all(idle.into_iter().map(Instance::close)).await;
+            drop(reserved);
+        });
     }
 
     /// Waits for the calls under way. No further ones; the instances are told, and go.
@@ -108,7 +129,7 @@ impl Generation {
         let all = u32::try_from(self.shared.spec.limits.instances).unwrap_or(u32::MAX);
         drop(self.running.acquire_many(all).await);
         self.running.close();
-        let idle = std::mem::take(&mut *self.idle());
+        let idle = self.idle().take().unwrap_or_default();
         // Best effort, as the contract says: how it ends changes nothing.
         futures_util::future::join_all(idle.into_iter().map(Instance::close)).await;
     }
@@ -116,10 +137,10 @@ impl Generation {
     /// No further calls; the instances go.
     pub(crate) fn close(&self) {
         self.running.close();
-        self.idle().clear();
+        drop(self.idle().take());
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Instance>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Option<Vec<Instance>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,6 +11,7 @@ use wasmtime::component::{Component, Linker};
 use crate::cache::{Cache, CacheError, Digest};
 use crate::compile::{CompileError, CompileQueue};
 use crate::denials::Denials;
+use crate::distribution::Store;
 use crate::engine::{self, TickerGuard};
 use crate::guest::{self, GuestState, Shared};
 use crate::memory::{Budget, Reservation};
@@ -84,6 +85,8 @@ pub struct PluginHost {
     payloads: Arc<Payloads>,
     memory: Arc<Budget>,
     watcher: Arc<Watcher>,
+    /// What came out of registries.
+    images: Store,
     _ticker: Arc<TickerGuard>,
 }
 
@@ -125,9 +128,9 @@ impl PluginHost {
         let linker = guest::linker(&engine).map_err(of_engine)?;
         let cache = Arc::new(Cache::open(&options.cache_dir, &engine)?);
         let ticker = engine::start_ticker(&engine).map_err(HostError::Thread)?;
-        let queue = CompileQueue::new(options.compiler.clone());
+        let (queue, images) = (CompileQueue::new(options.compiler.clone()), Store::new(&options.cache_dir));
         let (payloads, memory, watcher) = (Arc::default(), Budget::new(options.memory_budget), Arc::default());
-        Ok(Arc::new(PluginHost { engine, linker, cache, queue, options, payloads, memory, watcher, _ticker: ticker }))
+        Ok(Arc::new(PluginHost { engine, linker, cache, queue, options, payloads, memory, watcher, images, _ticker: ticker }))
     }
 
     /// Begins to load a plugin and returns at once; [`Exporter::readiness`](flagpost_exporter::Exporter::readiness) says how it goes.
@@ -239,6 +242,10 @@ impl PluginHost {
 
     pub(crate) fn linker(&self) -> &Linker<GuestState> {
         &self.linker
+    }
+
+    pub(crate) fn images(&self) -> &Store {
+        &self.images
     }
 
     pub(crate) fn payloads(&self) -> &Arc<Payloads> {

@@ -13,6 +13,7 @@
 //! host        one engine, linker, cache and compile queue for all plugins
 //! exporter    the `Exporter`: calls, and what is told about them
 //! life        a plugin's life: loading, ready, another file in its place, invalid, healed; `watch`, `restarts`, `memory`
+//! distribution  images out of OCI registries: references, credentials, the client, the cache on disk
 //! load        read → pin → recognise (world) → compile, or take from the cache → try out
 //! compile     the child process            cache   artefacts, each with a MAC; `trusted`, the only `unsafe`
 //! generation  one implementation with its instances; `Slot`, the one place where another takes over
@@ -58,6 +59,7 @@ mod contract;
 mod convert;
 mod denials;
 mod describe;
+pub mod distribution;
 mod engine;
 mod exporter;
 #[doc(hidden)]
@@ -86,6 +88,7 @@ mod watch;
 mod world;
 
 pub use compile::compile_main;
+pub use distribution::{ImageReference, PluginImage, RegistryAccess};
 pub use exporter::WasmExporter;
 pub use host::{Compiler, HostError, HostOptions, PluginHost};
 pub use metrics::PluginMetric;

@@ -15,6 +15,8 @@
 //! then, so no ordered stream ever has two generations at work. Delivery learns of it through [`Readiness`]: the batch that was failing
 //! keeps its id, and its attempts start anew.
 //!
+//! A plugin out of a registry has no file to watch: `load` fetches it, at first and whenever somebody asks for it (`distribution`).
+//!
 //! What is told of the generation that runs and of the file that was refused are two things, and both are told.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -57,6 +59,8 @@ pub(crate) struct Life {
 pub(crate) struct Facts {
     pub(crate) digest: Option<String>,
     pub(crate) size: Option<u64>,
+    /// The image it came out of, with its digest.
+    pub(crate) image: Option<String>,
     pub(crate) last_error: Option<String>,
     pub(crate) loading: Option<LoadStep>,
     pub(crate) refused: Option<RefusedFile>,
@@ -91,12 +95,23 @@ impl Life {
     /// Reads, compiles and tries the file; on success calls go to it. A file that is what runs already changes nothing.
     async fn load(&self) -> Result<(), LoadError> {
         let before = self.slot.current();
-        self.step(Some(LoadStep::Verifying));
-        let file = load::read(&self.shared).await?;
+        let file = match &self.shared.spec.image {
+            Some(image) => {
+                self.step(Some(LoadStep::Fetching));
+                // Whoever asks for another version while one runs is told when there is none to have.
+                load::fetch(&self.host, &self.shared, image, before.is_none()).await?
+            }
+            None => {
+                self.step(Some(LoadStep::Verifying));
+                load::read(&self.shared).await?
+            }
+        };
+        let image = file.image.clone();
         let (digest, size) = (file.digest, file.bytes.len() as u64);
         let of_file = |why: LoadError| LoadError { digest: Some(digest), ..why };
         let beside = match &before {
             Some(running) if running.digest == digest => {
+                self.facts().image = image;
                 if self.facts().refused.take().is_some() {
                     tracing::info!(plugin = self.shared.spec.name, "the plugin's file is again the one that runs");
                 }
@@ -108,23 +123,23 @@ impl Life {
             }
             None => {
                 let mut facts = self.facts();
-                (facts.digest, facts.size) = (Some(digest.hex()), Some(size));
+                (facts.digest, facts.size, facts.image) = (Some(digest.hex()), Some(size), image.clone());
                 None
             }
         };
         let number = before.as_ref().map_or(1, |running| running.number + 1);
         let generation = load::prepare(&self.host, &self.shared, file, number, |step| self.step(Some(step))).await.map_err(of_file)?;
-        self.take_over(generation, size, before.zip(beside));
+        self.take_over(generation, (size, image), before.zip(beside));
         Ok(())
     }
 
     /// From now on calls go to the generation.
-    fn take_over(&self, generation: Generation, size: u64, before: Option<(Arc<Generation>, Reservation)>) {
+    fn take_over(&self, generation: Generation, (size, image): (u64, Option<String>), before: Option<(Arc<Generation>, Reservation)>) {
         let (number, bulk) = (generation.number, generation.bulk);
         let (plugin, digest, interface) = (self.shared.spec.name.as_str(), generation.digest.hex(), generation.shape.interface.clone());
         {
             let mut facts = self.facts();
-            (facts.digest, facts.size) = (Some(digest.clone()), Some(size));
+            (facts.digest, facts.size, facts.image) = (Some(digest.clone()), Some(size), image.clone());
             (facts.refused, facts.last_error) = (None, None);
             facts.diagnostics.clear();
             facts.older.retain(|older| older.strong_count() > 0);
@@ -138,9 +153,9 @@ impl Life {
         }
         self.readiness.send_replace(Readiness::Ready { generation: number });
         if replaced {
-            tracing::info!(plugin, interface, bulk, digest, generation = number, "another file took the plugin's place");
+            tracing::info!(plugin, interface, bulk, digest, image, generation = number, "another file took the plugin's place");
         } else {
-            tracing::info!(plugin, interface, bulk, digest, "the plugin is ready");
+            tracing::info!(plugin, interface, bulk, digest, image, "the plugin is ready");
         }
     }
 
@@ -174,8 +189,10 @@ impl Life {
 /// Runs a plugin's life until it is aborted.
 pub(crate) async fn run(life: Arc<Life>) {
     let path = life.shared.spec.path.clone();
-    let mut tried = stamp(&path).await;
-    let mut versions = life.host.watch(&path, tried);
+    // An image does not change by itself: it is fetched again when somebody asks for it.
+    let is_file = life.shared.spec.image.is_none();
+    let mut tried = if is_file { stamp(&path).await } else { None };
+    let mut versions = is_file.then(|| life.host.watch(&path, tried));
     let mut again = AGAIN.0;
     loop {
         if life.slot.current().is_none() {
@@ -185,7 +202,7 @@ pub(crate) async fn run(life: Arc<Life>) {
         life.step(None);
         let retry = match loaded {
             Ok(()) => None,
-            Err(_) if tried.is_none() && life.slot.current().is_some() => {
+            Err(_) if is_file && tried.is_none() && life.slot.current().is_some() => {
                 life.gone();
                 None
             }
@@ -205,7 +222,7 @@ pub(crate) async fn run(life: Arc<Life>) {
 
 /// Waits for another version of the file than `tried`, or until the same one is to be tried again: `None`. Looks after idle instances
 /// meanwhile.
-async fn another(life: &Life, versions: &mut watch::Receiver<Stamp>, tried: Stamp, retry: Option<Duration>) -> Option<Stamp> {
+async fn another(life: &Life, versions: &mut Option<watch::Receiver<Stamp>>, tried: Stamp, retry: Option<Duration>) -> Option<Stamp> {
     let retry_at = retry.map(|after| Instant::now() + after);
     let mut idle = tokio::time::interval(IDLE_POLL);
     idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -216,7 +233,12 @@ async fn another(life: &Life, versions: &mut watch::Receiver<Stamp>, tried: Stam
                 None => std::future::pending().await,
             }
         };
-        let changed = async { versions.wait_for(|version| *version != tried).await.map(|version| *version) };
+        let changed = async {
+            match versions {
+                Some(versions) => versions.wait_for(|version| *version != tried).await.map(|version| *version),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             version = changed => match version {
                 Ok(version) => return Some(version),

@@ -3,17 +3,20 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use flagpost_exporter::chain;
+
 use crate::cache::Digest;
 use crate::compile::MAX_INPUT;
 use crate::contract;
 use crate::describe;
+use crate::distribution;
 use crate::generation::Generation;
 use crate::guest::{CallFailure, MAX_REASON, Shared, printable};
 use crate::host::PluginHost;
 use crate::places::PluginDiagnostic;
 use crate::text::{bytes as readable, cut};
 use crate::watch::stamp;
-use crate::{LoadStep, world};
+use crate::{LoadStep, PluginImage, world};
 
 /// A plugin's file cannot run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub(crate) struct LoadError {
 pub(crate) struct File {
     pub(crate) bytes: Vec<u8>,
     pub(crate) digest: Digest,
+    /// The image it came out of.
+    pub(crate) image: Option<String>,
 }
 
 /// A file that cannot run, and what to do.
@@ -46,7 +51,19 @@ pub(crate) fn refused_configuration(path: &Path, diagnostics: Vec<PluginDiagnost
     LoadError { diagnostics, ..refused(path, format_args!("the plugin {why}")) }
 }
 
-/// Reads the file and checks it against its pin.
+/// Takes the component out of its image: the cache's, else the registry's. `remembered`: what a tag led to last may do.
+pub(crate) async fn fetch(host: &PluginHost, shared: &Shared, image: &PluginImage, remembered: bool) -> Result<File, LoadError> {
+    let path = &shared.spec.path;
+    let pin = shared.spec.pin();
+    let fetched = distribution::fetch(host.images(), image, pin.as_deref(), remembered).await;
+    let fetched = fetched.map_err(|why| LoadError { again: why.may_pass(), ..refused(path, chain(&why)) })?;
+    let (bytes, image) = (fetched.component, Some(fetched.reference.to_string()));
+    let hashed = tokio::task::spawn_blocking(move || (Digest::of(&bytes), bytes)).await;
+    let (digest, bytes) = hashed.map_err(|why| LoadError { again: true, ..refused(path, why) })?;
+    Ok(File { bytes, digest, image })
+}
+
+/// Reads the file.
 pub(crate) async fn read(shared: &Shared) -> Result<File, LoadError> {
     let path = &shared.spec.path;
     let before = stamp(path).await;
@@ -72,7 +89,7 @@ pub(crate) async fn read(shared: &Shared) -> Result<File, LoadError> {
     if stamp(path).await != before {
         return Err(refused(path, "it changed while it was read; it is loaded once it stays the same"));
     }
-    Ok(File { bytes: file, digest })
+    Ok(File { bytes: file, digest, image: None })
 }
 
 /// Makes the file's component run once; `step` is told how far it is.
@@ -84,7 +101,7 @@ pub(crate) async fn prepare(
     step: impl Fn(LoadStep) + Sync,
 ) -> Result<Generation, LoadError> {
     let path = &shared.spec.path;
-    let File { bytes, digest } = file;
+    let File { bytes, digest, .. } = file;
     if let Some(pin) = shared.spec.pin()
         && pin != digest.hex()
     {

@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use flagpost_event::{EventBatch, StreamName};
 use flagpost_exporter::{ExportError, RejectedEvent};
 use flagpost_plugin_bindings::exports::flagpost::plugin::exporter::Event;
@@ -37,11 +38,7 @@ pub enum Encoding {
 /// A batch's events as one call takes them.
 pub(crate) enum Payload {
     Typed(Vec<Event>),
-    /// UTF-8.
-    Json {
-        text: Bytes,
-        array: bool,
-    },
+    Json { text: ByteString, array: bool },
 }
 
 impl fmt::Debug for Payload {
@@ -60,7 +57,7 @@ pub(crate) struct Payloads {
 }
 
 type Use = (Encoding, StreamName);
-type Made = Arc<OnceLock<Result<Bytes, Vec<RejectedEvent>>>>;
+type Made = Arc<OnceLock<Result<ByteString, Vec<RejectedEvent>>>>;
 
 #[derive(Debug, Default)]
 struct State {
@@ -169,26 +166,17 @@ impl Encoder {
         Ok(Payload::Json { text, array: self.encoding == Encoding::JsonArray })
     }
 
-    fn make(&self, batch: &EventBatch) -> Result<Bytes, Vec<RejectedEvent>> {
+    fn make(&self, batch: &EventBatch) -> Result<ByteString, Vec<RejectedEvent>> {
         self.pool.lock().counts.0 += 1;
-        let broken: Vec<_> = match batch.chunks().iter().all(|chunk| std::str::from_utf8(chunk).is_ok()) {
-            true => Vec::new(),
-            false => {
-                let lines = (0..).zip(batch.lines()).filter(|(_, line)| std::str::from_utf8(line).is_err());
-                lines.map(|(index, _)| RejectedEvent { index, reason: "the stored line is not UTF-8".to_owned() }).collect()
-            }
-        };
-        if !broken.is_empty() {
-            return Err(broken);
-        }
-        Ok(match (self.encoding, batch.chunks()) {
+        let text = match (self.encoding, batch.chunks()) {
             (Encoding::JsonArray, chunks) => array(chunks, batch.bytes()),
             (_, [one]) => one.clone(),
-            (_, chunks) => {
-                let mut text = Vec::with_capacity(batch.bytes());
-                chunks.iter().for_each(|chunk| text.extend_from_slice(chunk));
-                text.into()
-            }
+            (_, chunks) => chunks.concat().into(),
+        };
+        // Looked at once; from here on the type knows.
+        ByteString::try_from(text).map_err(|_| {
+            let lines = (0..).zip(batch.lines()).filter(|(_, line)| std::str::from_utf8(line).is_err());
+            lines.map(|(index, _)| RejectedEvent { index, reason: "the stored line is not UTF-8".to_owned() }).collect()
         })
     }
 }
@@ -201,7 +189,11 @@ fn array(chunks: &[Bytes], bytes: usize) -> Bytes {
         text.extend_from_slice(chunk);
     }
     // Inside of JSON strings line feeds are escaped, so each one ends a line.
-    text.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b',');
+    let mut from = 0;
+    while let Some(end) = memchr::memchr(b'\n', &text[from..]) {
+        text[from + end] = b',';
+        from += end + 1;
+    }
     // The last line's, if there is a line.
     match text.last_mut() {
         Some(last) if *last == b',' => *last = b']',
@@ -246,7 +238,7 @@ mod tests {
 
     fn text(encoder: &Encoder, batch: &EventBatch) -> String {
         let Payload::Json { text, .. } = encoder.encode(batch).unwrap() else { panic!("typed") };
-        String::from_utf8(text.to_vec()).unwrap()
+        text.to_string()
     }
 
     #[test]

@@ -13,8 +13,10 @@ use crate::{PluginDiagnostic, PluginGrants};
 pub struct PluginReport {
     /// The exporter's name.
     pub name: String,
-    /// The component's file.
+    /// The component's file; of an image its reference, as it was written.
     pub path: PathBuf,
+    /// The image that runs, with the digest of its manifest: what a tag led to. `None`: the plugin is a file, or nothing was fetched yet.
+    pub image: Option<String>,
     /// Where in its life it is.
     pub state: PluginState,
     /// Why it is invalid, and what to do.
@@ -65,6 +67,8 @@ pub struct PluginReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LoadStep {
+    /// Looked for in the cache of images, or fetched from its registry.
+    Fetching,
     /// Read, and compared with its pin.
     Verifying,
     /// Compiled, or taken from the cache. Waits for its turn: one compilation at a time.

@@ -9,9 +9,10 @@
 //! With `as: reveal` the guest has the secret. Then only logs and errors are kept clean of it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use bytes::{Bytes, BytesMut};
 use flagpost_exporter::Secret;
 use http::Method;
@@ -29,7 +30,8 @@ const PREFIX: &str = "flagpost-secret-";
 #[derive(Default)]
 pub(crate) struct Secrets {
     held: Vec<Held>,
-    /// What is blanked in answers, longest first: the secrets that the guest does not have, and what they look like as `Basic` credentials.
+    /// What is blanked in answers, longest first: the secrets that the guest does not have, and what they look like inside of `Basic`
+    /// credentials.
     echoes: Vec<Vec<u8>>,
 }
 
@@ -74,7 +76,9 @@ impl Secrets {
                     SecretUse::Basic => value.split_once(':').map(|(_, password)| password.as_bytes().to_vec()),
                     _ => None,
                 };
-                [Some(value.as_bytes().to_vec()), coded, password].into_iter().flatten()
+                // What the guest composes around it is not known here.
+                let within = (held.exposure == SecretUse::Header).then(|| coded_anywhere(value.as_bytes()));
+                [Some(value.as_bytes().to_vec()), coded, password].into_iter().flatten().chain(within.into_iter().flatten())
             })
             .filter(|echo| echo.len() >= 4)
             .collect();
@@ -191,9 +195,46 @@ impl Secrets {
         found
     }
 
+    /// Blanks what the headers of an answer echo. Whether there was something.
+    pub(crate) fn blank_headers(&self, headers: &mut HeaderMap) -> bool {
+        let mut found = false;
+        for value in headers.values_mut() {
+            let mut text = value.as_bytes().to_vec();
+            if self.blank(&mut text) {
+                // Stars can stand in every header.
+                *value = HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static(""));
+                found = true;
+            }
+        }
+        found
+    }
+
+    /// Searches the pieces of a body for placeholders, which nobody would replace there.
+    pub(crate) fn body_check(self: &Arc<Self>) -> BodyCheck {
+        BodyCheck { secrets: Arc::clone(self), end: Vec::new() }
+    }
+
     /// Blanks in a stream that comes in pieces.
     pub(crate) fn blanking(&self) -> Blanking {
         Blanking { hold: self.echoes.first().map_or(0, |longest| longest.len() - 1), held: BytesMut::new() }
+    }
+}
+
+/// The end of a body so far, which may be the beginning of a placeholder. What has left of one is worth nothing.
+pub(crate) struct BodyCheck {
+    secrets: Arc<Secrets>,
+    end: Vec<u8>,
+}
+
+impl BodyCheck {
+    /// Whether the next piece may go out.
+    pub(crate) fn pass(&mut self, piece: &[u8]) -> Result<(), Denial> {
+        let Some(longest) = self.secrets.placeholders().map(|held| held.placeholder.len()).max() else { return Ok(()) };
+        self.end.extend_from_slice(piece);
+        self.secrets.check_body(&self.end)?;
+        let surplus = self.end.len().saturating_sub(longest - 1);
+        self.end.drain(..surplus);
+        Ok(())
     }
 }
 
@@ -231,6 +272,15 @@ impl Held {
     fn is_for(&self, method: &Method, target: &Target) -> bool {
         self.rules.iter().any(|rule| rule.matches(method, target))
     }
+}
+
+/// What a word looks like inside of something longer that is coded in base64: one text for each place of its first byte in a group of three.
+/// Whatever stands before and behind it decides the bits at its ends only, which are left out.
+fn coded_anywhere(word: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    (0..3).map(move |before| {
+        let coded = STANDARD_NO_PAD.encode([&[0; 2][..before], word].concat()).into_bytes();
+        coded.get((8 * before).div_ceil(6)..8 * (before + word.len()) / 6).unwrap_or_default().to_vec()
+    })
 }
 
 fn find(text: &[u8], word: &[u8]) -> Option<usize> {
@@ -325,6 +375,36 @@ mod tests {
         sent.sort();
         assert_eq!(sent, [format!("Basic {}", STANDARD.encode("anna:hunter22")), "x".to_owned()]);
         assert_eq!(send(&secrets, Method::GET, "https://else.acme.dev/", "x").unwrap(), ["x"]);
+    }
+
+    #[test]
+    fn a_secret_inside_of_credentials_that_the_guest_composed_is_blanked_wherever_it_stands() {
+        let secrets = secrets();
+        for user in ["a", "an", "ann", "anna-of-acme"] {
+            for tail in ["", "!", "!!"] {
+                let coded = STANDARD.encode(format!("{user}:k3y-of-acme{tail}"));
+                let mut text = format!("you sent Basic {coded}").into_bytes();
+                assert!(secrets.blank(&mut text), "{user}");
+                let left = String::from_utf8(text).unwrap();
+                let shown = left.trim_start_matches("you sent Basic ").replace('*', "A");
+                let shown = String::from_utf8_lossy(&STANDARD.decode(shown).unwrap()).into_owned();
+                assert!(!["k3y", "3y-", "-of", "acm"].iter().any(|piece| shown.contains(piece)), "{left}: {shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_placeholder_in_a_body_is_found_across_its_pieces() {
+        let secrets = Arc::new(secrets());
+        let key = secrets.visible("KEY").unwrap().to_owned();
+        let body = format!("{{\"key\":\"{key}\"}}");
+        for size in 1..=body.len() {
+            let mut check = secrets.body_check();
+            let refused = body.as_bytes().chunks(size).find_map(|piece| check.pass(piece).err());
+            assert!(refused.is_some_and(|why| why.to_string().contains("the body")), "{size}");
+            let mut check = secrets.body_check();
+            assert!(body.replace(&key, "other").as_bytes().chunks(size).all(|piece| check.pass(piece).is_ok()));
+        }
     }
 
     #[test]

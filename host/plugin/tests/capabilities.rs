@@ -44,9 +44,10 @@ fn a_header_secret_reaches_its_host_and_nobody_else_by_both_interfaces() {
             let told = ask(&exporter).await.to_string();
             assert_eq!(server.seen().last().unwrap().headers["authorization"], "Bearer k3y-of-acme");
             assert!(told.contains("you sent Bearer ***********") && !told.contains("k3y"), "{told}");
-            assert!(exporter.stats().secrets_blanked >= 1);
+            assert_eq!(exporter.stats().secrets_blanked, 1, "header and body of one answer");
             let exporter = ready(spec("anna:PLACEHOLDER", true, &server)).await;
-            ask(&exporter).await;
+            let told = ask(&exporter).await.to_string();
+            assert!(told.contains("you sent Basic YW5uYTpr***") && !told.contains("k3ktb2Yt"), "{told}");
             assert_eq!(server.seen().last().unwrap().headers["authorization"], "Basic YW5uYTprM3ktb2YtYWNtZQ==");
             let exporter = ready(spec("Bearer PLACEHOLDER", false, &other)).await;
             let told = ask(&exporter).await.to_string();
@@ -63,13 +64,20 @@ fn a_placeholder_in_a_body_is_refused_with_what_to_do() {
     RUNTIME.block_on(async {
         let server = Server::start(echo).await;
         let origin = server.origin("127.0.0.1");
-        let config = json!({ "do": "send-secret", "name": "KEY", "method": "POST", "url": server.url("/"), "header": "x", "body": "{\"key\":\"PLACEHOLDER\"}" });
-        let mut spec = probe(config);
-        spec.allowed_hosts = vec![origin.clone()];
-        spec.secrets.insert("KEY".to_owned(), secret("k3y-of-acme", &[&origin], SecretUse::Header));
-        let told = ask(&*ready(spec).await).await.to_string();
-        assert!(told.contains("the body") && told.contains("as: reveal"), "{told}");
-        assert!(server.seen().is_empty());
+        for (wasi, redirects) in [(false, 0), (true, 0), (true, 3)] {
+            let config = json!({ "do": "send-secret", "name": "KEY", "method": "POST", "url": server.url("/"), "header": "x", "body": "{\"key\":\"PLACEHOLDER\"}", "wasi": wasi });
+            let mut spec = probe(config);
+            spec.http.redirects = redirects;
+            spec.allowed_hosts = vec![origin.clone()];
+            spec.secrets.insert("KEY".to_owned(), secret("k3y-of-acme", &[&origin], SecretUse::Header));
+            let exporter = ready(spec).await;
+            let told = ask(&exporter).await.to_string();
+            let text = if wasi { exporter.report().last_denial.unwrap_or_default() } else { told.clone() };
+            assert!(text.contains("the body") && text.contains("as: reveal"), "{told}: {text}");
+            assert!(!wasi || told.contains("HttpRequestDenied"), "{told}");
+            assert_eq!(exporter.stats().secrets_refused, 1);
+            assert!(server.seen().is_empty(), "{:?}", server.seen());
+        }
     });
 }
 
@@ -284,21 +292,25 @@ fn redirects_are_followed_only_when_asked_and_each_hop_is_checked() {
         Some(http::Response::builder().status(307).header("location", to).body(Bytes::new()).unwrap())
     }
     RUNTIME.block_on(async {
-        let server = Server::start(hops).await;
-        let send = async |path: &str, redirects| {
-            let mut spec = probe(json!({ "do": "http", "method": "POST", "url": server.url(path), "body": "events" }));
-            spec.allowed_hosts = vec![server.origin("127.0.0.1")];
-            spec.http.redirects = redirects;
-            ask(&*ready(spec).await).await
-        };
-        assert_eq!(send("/start", 0).await["status"], 307, "the guest's own answer");
-        assert_eq!(server.seen().len(), 1);
-        assert_eq!(send("/start", 2).await["status"], 200);
-        let seen = server.seen();
-        assert_eq!((seen[3].path.as_str(), seen[3].method.as_str(), seen[3].body.as_str()), ("/end", "POST", "events"));
-        assert_eq!(send("/start", 1).await["status"], 307, "one too many");
-        assert_eq!(send("/round", 5).await["status"], 307);
-        let told = send("/away", 3).await.to_string();
-        assert!(told.contains("denied") && told.contains("169.254.169.254"), "{told}");
+        for interface in ["http", "wasi-http"] {
+            let server = Server::start(hops).await;
+            let send = async |path: &str, redirects| {
+                let mut spec = probe(json!({ "do": interface, "method": "POST", "url": server.url(path), "body": "events" }));
+                spec.allowed_hosts = vec![server.origin("127.0.0.1")];
+                spec.http.redirects = redirects;
+                let exporter = ready(spec).await;
+                (ask(&exporter).await, exporter.report().last_denial.unwrap_or_default())
+            };
+            assert_eq!(send("/start", 0).await.0["status"], 307, "the guest's own answer");
+            assert_eq!(server.seen().len(), 1);
+            assert_eq!(send("/start", 2).await.0["status"], 200);
+            let seen = server.seen();
+            assert_eq!((seen[3].path.as_str(), seen[3].method.as_str(), seen[3].body.as_str()), ("/end", "POST", "events"), "{interface}");
+            assert_eq!(send("/start", 1).await.0["status"], 307, "one too many");
+            assert_eq!(send("/round", 5).await.0["status"], 307);
+            let (told, denial) = send("/away", 3).await;
+            assert!(["denied", "Prohibited"].iter().any(|word| told.to_string().contains(word)), "{interface}: {told}");
+            assert!(denial.contains("169.254.169.254 is a cloud's metadata service"), "{denial}");
+        }
     });
 }

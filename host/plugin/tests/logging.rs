@@ -8,6 +8,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use common::{RUNTIME, ask, crash, probe, ready};
+use flagpost_exporter::Exporter as _;
 use flagpost_plugin::PluginSpec;
 use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
@@ -50,6 +51,13 @@ fn lines_are_labelled_and_a_refusal_of_the_standard_interface_is_logged_with_its
         for _ in 0..3 {
             ask(&exporter).await;
         }
+        // The standard's proposal, with its draft's version and without one.
+        let text = include_str!("guests/logging.wat");
+        for (name, text) in [("draft", text.to_owned()), ("bare", text.replace("@0.1.0-draft", ""))] {
+            let path = common::file(&wat::parse_str(text).unwrap());
+            let exporter = ready(PluginSpec::new(name, path)).await;
+            assert_eq!(exporter.export(&common::features(1)).await, Ok(()));
+        }
     });
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let lines = |wanted: &[&str]| text.lines().filter(|line| wanted.iter().all(|part| line.contains(part))).count();
@@ -57,5 +65,10 @@ fn lines_are_labelled_and_a_refusal_of_the_standard_interface_is_logged_with_its
     assert_eq!(lines(&["INFO", "print print", r#"plugin="acme-print""#, r#"source="stdout""#]), 11);
     assert_eq!(lines(&["INFO", r"about to fail\u{1b}[2J", r#"plugin="acme-panic""#, r#"source="stderr""#]), 1);
     assert_eq!(lines(&["WARN", r#"allowedHosts: [ "POST https://in.acme.dev" ]"#, r#"plugin="acme-http""#]), 1, "not once per request");
-    assert_eq!(lines(&["the plugin is ready"]), 4);
+    for name in ["draft", "bare"] {
+        let plugin = format!("plugin=\"{name}\"");
+        assert_eq!(lines(&["ERROR", "delivery", "the sky falls", &plugin]), 1, "{text}");
+        assert_eq!(lines(&["nobody asks", &plugin]), 0, "below the level of the log");
+    }
+    assert_eq!(lines(&["the plugin is ready"]), 6);
 }

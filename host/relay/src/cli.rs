@@ -12,6 +12,8 @@ use flagpost_exporter::chain;
 
 use crate::config::{self, Loaded, Located, Sources};
 
+mod admin;
+mod dead_letters;
 mod drain;
 mod plugin;
 mod probe;
@@ -60,6 +62,11 @@ enum Command {
     Spool {
         #[command(subcommand)]
         command: SpoolCommand,
+    },
+    /// Looks at the events that destinations refused, has them sent again, exports or drops them.
+    DeadLetters {
+        #[command(subcommand)]
+        command: dead_letters::Command,
     },
     /// Makes, builds, tries and measures plugins; lists those of a running relay.
     Plugin {
@@ -111,6 +118,7 @@ pub fn main() -> ExitCode {
         }
         Some(Command::Drain { config, timeout }) => drain::drain(config.or(arguments.config).as_deref(), timeout),
         Some(Command::Spool { command }) => spool(command),
+        Some(Command::DeadLetters { command }) => dead_letters::run(command),
         Some(Command::Plugin { command }) => plugin::run(command),
         Some(Command::Version) => {
             say(concat!("flagpost ", env!("CARGO_PKG_VERSION")));

@@ -16,6 +16,7 @@ pub mod config;
 pub mod fuzzing;
 mod http;
 mod intake;
+mod letters;
 mod logging;
 mod probe;
 mod process;

@@ -127,11 +127,15 @@ pub use check::{CheckReport, SegmentCheck, StreamCheck, check};
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use disk_log::{Damage, DiskLog, DiskLogOptions, OpenReport};
 pub use export::{ExportError, ExportReport, StreamExport, export};
-pub use ledger::{Ledger, LedgerError, LedgerReport, Rebuilt};
+pub use ledger::{
+    BadLetterId, Ledger, LedgerError, LedgerReport, Letter, LetterChange, LetterFilter, LetterId, LetterOwner, LetterSummary, Rebuilt,
+};
 pub use lock::{Lock, LockError};
 pub use log::{AppendError, Bounds, EventLog, Part, Pressure, Read, ReadError, ReadLimit, Run, SegmentInfo, StreamId};
 pub use memory::MemoryLog;
-pub use record::{ConsumerId, ConsumerRecord, DeadLetter, DropReason, Identity, NumberRanges, Plan, Settlement};
+pub use record::{
+    ConsumerId, ConsumerRecord, DeadLetter, DropReason, Identity, NumberRanges, Plan, ReplayPlan, ReplaySettlement, Settlement,
+};
 pub use recovery::OpenError;
 pub use segment::scan::Finding;
 pub use stats::LogStats;

@@ -29,7 +29,8 @@ pub struct ConsumerId(pub i64);
 /// All that is durable about a consumer.
 ///
 /// Conservation, from these numbers alone: `head - start = delivered + (head - cursor) + dead + sum(dropped)`, so
-/// `delivered = (cursor - start) - dead - sum(dropped)`. `dead` counts condemned events for ever, also after their letters were removed.
+/// `delivered = (cursor - start) - dead - sum(dropped)`. A dead letter that is replayed leaves `dead` and so is delivered; one that an operator
+/// drops goes from `dead` to `dropped`: each in the transaction that removes the letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerRecord {
     /// Its row.
@@ -42,12 +43,18 @@ pub struct ConsumerRecord {
     pub start: u64,
     /// The first event that is not settled.
     pub cursor: u64,
-    /// Events below the cursor that were dead-lettered.
+    /// Events below the cursor that are in the dead letters.
     pub dead: u64,
+    /// Events that were delivered out of the dead letters. They count as delivered.
+    pub replayed: u64,
     /// Events below the cursor that were dropped, by reason.
     pub dropped: BTreeMap<DropReason, u64>,
     /// The batch under way, for bulk exporters and for whatever failed before.
     pub plan: Option<Plan>,
+    /// The batch of dead letters that is being sent again.
+    pub replay: Option<ReplayPlan>,
+    /// The number of its last such batch: no number is given twice.
+    pub replays: u64,
     /// Since when it is gone from the configuration, Unix milliseconds.
     pub orphaned_since: Option<u64>,
 }
@@ -83,12 +90,21 @@ pub enum DropReason {
     Gone,
     /// Still there after `retry.maxElapsed`.
     Expired,
+    /// An operator dropped it from the dead letters.
+    DeadLetter,
 }
 
 impl DropReason {
     /// All of them.
-    pub const ALL: [DropReason; 6] =
-        [DropReason::Backlog, DropReason::StoreFull, DropReason::Damaged, DropReason::Removed, DropReason::Gone, DropReason::Expired];
+    pub const ALL: [DropReason; 7] = [
+        DropReason::Backlog,
+        DropReason::StoreFull,
+        DropReason::Damaged,
+        DropReason::Removed,
+        DropReason::Gone,
+        DropReason::Expired,
+        DropReason::DeadLetter,
+    ];
 
     /// The metric label.
     pub fn as_str(self) -> &'static str {
@@ -99,6 +115,7 @@ impl DropReason {
             DropReason::Removed => "removed",
             DropReason::Gone => "gone",
             DropReason::Expired => "expired",
+            DropReason::DeadLetter => "dead_letter",
         }
     }
 }
@@ -144,6 +161,39 @@ pub struct Plan {
     pub behind: Vec<Plan>,
 }
 
+/// A batch of dead letters that is being sent again. Durable before each attempt: a crash repeats it under the same id, with the same object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplayPlan {
+    /// Its number among the consumer's replays: the n of `.d<n>` in the batch id.
+    pub number: u64,
+    /// Its events.
+    pub numbers: NumberRanges,
+    /// Where it goes, for exporters that write objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<ObjectPlan>,
+    /// Attempts begun.
+    pub attempts: u32,
+    /// Attempts that crashed the exporter; one under way is among them until its outcome is known.
+    pub crashes: u32,
+}
+
+/// What became of a batch of dead letters: everything in it becomes durable together or not at all.
+#[derive(Clone, Debug, Default)]
+pub struct ReplaySettlement {
+    /// Delivered: they leave the dead letters.
+    pub delivered: Vec<u64>,
+    /// Refused again, and why: they stay, and are no longer marked to be sent.
+    pub refused: Vec<(u64, String)>,
+    /// Neither: they stay marked, and come in another batch.
+    pub back: Vec<u64>,
+    /// Attempts that were made with those that stay.
+    pub attempts: u32,
+    /// Now, in Unix milliseconds.
+    pub at: u64,
+    /// The batch under way from now on.
+    pub plan: Option<ReplayPlan>,
+}
+
 /// A change of a consumer's position: everything in it becomes durable together or not at all.
 #[derive(Clone, Debug, Default)]
 pub struct Settlement {
@@ -166,10 +216,14 @@ pub struct DeadLetter {
     pub event: Vec<u8>,
     /// Why.
     pub reason: String,
-    /// Attempts made with it.
+    /// Attempts made with it, replays included.
     pub attempts: u32,
-    /// When it was first tried and when it was condemned, Unix milliseconds.
+    /// When it was first tried, Unix milliseconds.
     pub first_tried: u64,
-    /// When it was condemned, Unix milliseconds.
+    /// When it was last condemned, Unix milliseconds.
     pub condemned_at: u64,
+    /// The id of the batch that it was cut in; empty for letters of programs that did not keep it.
+    pub batch: String,
+    /// Whether it is marked to be sent again.
+    pub marked: bool,
 }

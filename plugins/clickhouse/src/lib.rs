@@ -33,9 +33,9 @@ impl Managed for ClickHouse {
         Ok(ClickHouse { settings, endpoint })
     }
 
-    fn export(&self, batch: &Batch) -> Result<(), ExportError> {
-        let url = format!("{}/?{}", self.endpoint, request::query(batch, &self.settings));
-        let reply = Request::post(url).body("text/plain; charset=utf-8", request::rows(batch)?).send()?;
+    fn export(&self, batch: Batch) -> Result<(), ExportError> {
+        let url = format!("{}/?{}", self.endpoint, request::query(&batch, &self.settings));
+        let reply = Request::post(url).body("text/plain; charset=utf-8", request::rows(&batch)?).send()?;
         outcome::of(&reply)
     }
 }

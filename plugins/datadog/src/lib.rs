@@ -31,8 +31,8 @@ impl Managed for Datadog {
         Ok(Datadog { settings, url })
     }
 
-    fn export(&self, batch: &Batch) -> Result<(), ExportError> {
-        let body = request::body(batch, &self.settings)?;
+    fn export(&self, batch: Batch) -> Result<(), ExportError> {
+        let body = request::body(&batch, &self.settings)?;
         let request = Request::post(&self.url).body("application/json", body);
         request.secret("dd-api-key", "", config::API_KEY, "apiKey", self.settings.api_key.as_deref())?.send()?.delivered()
     }

@@ -31,8 +31,8 @@ impl Managed for Loki {
         Ok(Loki { settings, url })
     }
 
-    fn export(&self, batch: &Batch) -> Result<(), ExportError> {
-        let mut request = Request::post(&self.url).body("application/json", request::body(batch, &self.settings)?);
+    fn export(&self, batch: Batch) -> Result<(), ExportError> {
+        let mut request = Request::post(&self.url).body("application/json", request::body(&batch, &self.settings)?);
         if let Some(tenant) = &self.settings.tenant {
             request = request.header("x-scope-orgid", tenant);
         }

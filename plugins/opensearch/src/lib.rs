@@ -32,8 +32,8 @@ impl Managed for OpenSearch {
         Ok(OpenSearch { settings, url })
     }
 
-    fn export(&self, batch: &Batch) -> Result<(), ExportError> {
-        let body = request::body(batch, &self.settings)?;
+    fn export(&self, batch: Batch) -> Result<(), ExportError> {
+        let body = request::body(&batch, &self.settings)?;
         let mut request = Request::post(&self.url).body("application/x-ndjson", body);
         if let Ok(key) = flagpost_sdk::credential(config::API_KEY, "apiKey", self.settings.api_key.as_deref()) {
             request = request.header("authorization", format!("ApiKey {key}"));

@@ -3,6 +3,7 @@
 mod crashes;
 mod delivery;
 mod faults;
+mod identity;
 mod refusals;
 
 use flagpost_tests::servers::azurite::{ACCOUNT, Container, KEY};

@@ -1,5 +1,6 @@
 //! The `bigquery` exporter against a BigQuery emulator, read back by SQL.
 
+mod codes;
 mod delivery;
 mod exactly_once;
 mod faults;
@@ -9,7 +10,7 @@ mod tables;
 use flagpost_tests::servers::bigquery::BigQuery;
 
 /// Columns of a table of feature events.
-const FEATURE: &[(&str, &str)] = &[
+pub(crate) const FEATURE: &[(&str, &str)] = &[
     ("kind", "STRING"),
     ("context_kind", "STRING"),
     ("user_key", "STRING"),

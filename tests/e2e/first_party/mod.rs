@@ -1,12 +1,17 @@
-//! The plugins of `plugins/`: each against a real server of its kind, read back by another client, and through `flagpost plugin test` with the
-//! answers that no server gives on request.
+//! The plugins of `plugins/`: each against a real server of its kind, read back by another client, or, where nobody can run one, against the rules that
+//! its service documents ([`recorded`]); and through `flagpost plugin test` with the answers that no server gives on request.
 
+mod amplitude;
 mod clickhouse;
 mod datadog;
 mod loki;
+mod mixpanel;
 mod opensearch;
+mod posthog;
 mod project;
+mod recorded;
 mod redis;
+mod segment;
 
 use std::fs;
 

@@ -28,7 +28,8 @@ fn each_plugin_sends_what_its_golden_file_shows_and_understands_the_answers() {
         let golden = directory.join("test/golden.txt");
         if !golden.is_file() {
             // What speaks over a socket has no requests to answer: its test is its server.
-            assert_eq!(name, "redis");
+            // And what is no plugin but a part of some has none either.
+            assert!(["analytics", "redis"].contains(&name.as_str()), "{name}");
             continue;
         }
         let file = |name: &str| directory.join("test").join(name).display().to_string();

@@ -1,5 +1,6 @@
 //! The `pubsub` exporter against Google's emulator, read back over its other protocol.
 
+mod codes;
 mod delivery;
 mod faults;
 mod order;

@@ -1,5 +1,5 @@
 """Microsoft's own client for Azure Storage, told what to do (tests/support/servers/azurite.rs): one JSON command per line in, one JSON answer per
-line out: {"endpoint", "account", "key", "operation", "container", ...}. The answer is {"ok": ...} or {"error": code, "status": ...}.
+line out: {"endpoint", "account", "key", "operation", "container", ...}, with "ca" where the endpoint has a certificate of a test's. The answer is {"ok": ...} or {"error": code, "status": ...}.
 """
 
 import base64
@@ -12,7 +12,8 @@ from azure.storage.blob import BlobServiceClient, generate_container_sas
 
 
 def service(command):
-    return BlobServiceClient(command["endpoint"], credential={"account_name": command["account"], "account_key": command["key"]}, retry_total=0)
+    credential = {"account_name": command["account"], "account_key": command["key"]}
+    return BlobServiceClient(command["endpoint"], credential=credential, retry_total=0, connection_verify=command.get("ca", True))
 
 
 def signature(command):

@@ -5,8 +5,10 @@
 //! given. Every request is recorded, whether it was passed on or not. A request's body is read to its end before anything is done with it;
 //! answers are passed on as they come.
 
+mod grpc;
 mod rule;
 
+pub use grpc::{GrpcFaults, GrpcRefusal, protobuf_fields, protobuf_text};
 pub use rule::{Gate, Rule};
 
 use std::convert::Infallible;

@@ -1,5 +1,5 @@
 //! Azurite: Microsoft's emulator of Azure Storage, read back by Microsoft's own client for Python (`tests/servers/azure/client.py`). It checks
-//! shared keys and signatures.
+//! shared keys and signatures; over HTTPS tokens of Entra ID, too: who they are from and for, and when, not who signed them.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -11,11 +11,12 @@ use base64::prelude::BASE64_STANDARD;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 
 use super::{Process, Toxiproxy, given, installed, unique};
 use crate::setup::free_port;
-use crate::{client, until};
+use crate::until;
 
 /// The account that every Azurite has.
 pub const ACCOUNT: &str = "devstoreaccount1";
@@ -30,6 +31,8 @@ pub struct Azurite {
     port: u16,
     /// `None`: it is somebody else's.
     directory: Option<TempDir>,
+    /// Files with its certificate and the key, when it speaks HTTPS.
+    certificate: Option<[String; 2]>,
     process: Mutex<Option<Process>>,
 }
 
@@ -40,7 +43,7 @@ pub async fn shared() -> Option<Arc<Azurite>> {
         Some(url) => {
             installed("azure")?;
             let url = url.trim_end_matches('/').to_owned();
-            Some(Arc::new(Azurite { url, port: 0, directory: None, process: Mutex::default() }))
+            Some(Arc::new(Azurite { url, port: 0, directory: None, certificate: None, process: Mutex::default() }))
         }
         None => own().await.map(Arc::new),
     };
@@ -49,10 +52,19 @@ pub async fn shared() -> Option<Arc<Azurite>> {
 
 /// A server of the test's own, to be stopped. `None`: skipped.
 pub async fn own() -> Option<Azurite> {
+    start("http", None).await
+}
+
+/// One that speaks HTTPS with that certificate (files of it and of its key), and takes tokens of Entra ID. `None`: skipped.
+pub async fn secure(certificate: [String; 2]) -> Option<Azurite> {
+    start("https", Some(certificate)).await
+}
+
+async fn start(scheme: &str, certificate: Option<[String; 2]>) -> Option<Azurite> {
     installed("azure")?;
     let port = free_port();
     let directory = Some(tempfile::tempdir().unwrap());
-    let server = Azurite { url: format!("http://127.0.0.1:{port}"), port, directory, process: Mutex::default() };
+    let server = Azurite { url: format!("{scheme}://127.0.0.1:{port}"), port, directory, certificate, process: Mutex::default() };
     server.restart().await;
     Some(server)
 }
@@ -84,10 +96,14 @@ impl Azurite {
         let location = directory.to_str().unwrap();
         let arguments =
             ["--blobHost", "127.0.0.1", "--blobPort", &port, "--location", location, "--skipApiVersionCheck", "--disableTelemetry"];
-        let arguments: Vec<String> = [script].into_iter().chain(arguments.map(str::to_owned)).collect();
+        let mut arguments: Vec<String> = [script].into_iter().chain(arguments.map(str::to_owned)).collect();
+        if let Some([certificate, key]) = &self.certificate {
+            arguments.extend(["--oauth", "basic", "--cert", certificate, "--key", key].map(str::to_owned));
+        }
         let process = Process::start("node".as_ref(), &arguments, &directory.join("log"));
         *self.process.lock().unwrap() = Some(process);
-        until("Azurite is ready", async || client().get(&self.url).send().await.ok()).await;
+        // Whoever it is: the certificate is a test's.
+        until("Azurite is ready", async || TcpStream::connect(("127.0.0.1", self.port)).await.ok()).await;
     }
 
     /// Holds all of its threads.
@@ -110,7 +126,8 @@ impl Azurite {
 
     /// A container that nobody has made yet.
     pub fn unmade(&self) -> Container {
-        Container { name: unique("container"), endpoint: self.endpoint() }
+        let ca = self.certificate.as_ref().map(|[certificate, _]| certificate.clone());
+        Container { name: unique("container"), endpoint: self.endpoint(), ca }
     }
 
     /// A new container.
@@ -127,6 +144,8 @@ pub struct Container {
     /// Its name.
     pub name: String,
     endpoint: String,
+    /// Whose certificate is believed.
+    ca: Option<String>,
 }
 
 /// A blob as it is listed.
@@ -145,6 +164,7 @@ impl Container {
         let mut command =
             json!({ "endpoint": self.endpoint, "account": ACCOUNT, "key": KEY, "operation": operation, "container": self.name });
         command.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        command.as_object_mut().unwrap().extend(self.ca.iter().map(|ca| ("ca".to_owned(), ca.as_str().into())));
         tokio::task::spawn_blocking(move || tool().answer(&command)).await.unwrap()
     }
 

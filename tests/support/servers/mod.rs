@@ -23,6 +23,7 @@ pub mod opensearch;
 mod process;
 pub mod pubsub;
 pub mod redis;
+pub mod registry;
 pub mod seaweedfs;
 mod toxiproxy;
 pub mod victorialogs;

@@ -29,9 +29,9 @@ impl Managed for PostJson {
         Err(vec![Diagnostic { path: "endpoint".into(), message: "expected an address that begins with https:// or http://".into() }])
     }
 
-    fn export(&self, batch: &Batch) -> Result<(), ExportError> {
-        let Payload::JsonArray(body) = &batch.payload else { return Err(rejected("another encoding than the one asked for")) };
-        let mut request = Request::post(&self.0.endpoint).body("application/json", body).header("idempotency-key", &batch.id);
+    fn export(&self, batch: Batch) -> Result<(), ExportError> {
+        let Payload::JsonArray(body) = batch.payload else { return Err(rejected("another encoding than the one asked for")) };
+        let mut request = Request::post(&self.0.endpoint).body("application/json", body).header("idempotency-key", batch.id);
         if let Some(key) = &self.0.key {
             request = request.bearer(key);
         }

@@ -19,6 +19,8 @@ pub(crate) const ATTEMPT_CAP: Duration = Duration::from_secs(300);
 pub(crate) struct Landing {
     /// The lane it was of.
     pub(crate) first: u64,
+    /// It was of no lane: of the dead letters that are sent again.
+    pub(crate) replay: bool,
     /// The events it was made with.
     pub(crate) piece: NumberRanges,
     /// What became of them; `None`: the attempt was abandoned.

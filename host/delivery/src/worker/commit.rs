@@ -6,6 +6,7 @@ use flagpost_spool::{DeadLetter, LedgerError, Plan, ReadError, Settlement};
 use tokio::time::Instant;
 
 use super::{Context, STORE_PAUSE, Worker};
+use crate::ids::batch_id;
 use crate::lanes::{Lanes, Passed};
 use crate::status::TaskStatus;
 use crate::worker::read;
@@ -114,6 +115,7 @@ pub(crate) async fn settlement(
     let mut dead = Vec::with_capacity(passed.condemned.len());
     for condemned in &passed.condemned {
         let event = read::line(context.log.as_ref(), status.stream_id(), condemned.number).await?;
+        let batch = batch_id(&context.store, status.stream(), condemned.batch.start, condemned.batch.end - 1, 0);
         dead.push(DeadLetter {
             number: condemned.number,
             event: event.unwrap_or_default(),
@@ -121,6 +123,8 @@ pub(crate) async fn settlement(
             attempts: condemned.attempts,
             first_tried: condemned.since,
             condemned_at,
+            batch: batch.to_string(),
+            marked: false,
         });
     }
     Ok(Settlement { cursor: passed.cursor, dead, dropped: passed.dropped.clone(), plan })

@@ -23,7 +23,10 @@ const NAMES_AT_ONCE: u32 = 5;
 impl Worker {
     /// An attempt ended.
     pub(super) async fn land(&mut self, landing: Landing) {
-        let Landing { first, piece, outcome, took } = landing;
+        if landing.replay {
+            return self.land_replay(landing).await;
+        }
+        let Landing { first, piece, outcome, took, .. } = landing;
         let Some(lane) = self.lanes.get_mut(first) else { return };
         let flight = lane.flight.take();
         let Some(outcome) = outcome else {
@@ -46,7 +49,7 @@ impl Worker {
     }
 
     /// Whether another implementation has taken over since the attempt began.
-    fn is_replaced(&self, flight: Option<&Flight>) -> bool {
+    pub(super) fn is_replaced(&self, flight: Option<&Flight>) -> bool {
         let now = self.readiness.as_ref().map(|readiness| readiness.borrow().clone());
         match (flight, now) {
             (Some(flight), Some(Readiness::Ready { generation })) => flight.generation != Some(generation),
@@ -98,7 +101,7 @@ impl Worker {
     }
 
     /// The exporter delivered something: it is not sick, and its word about single events counts.
-    fn works(&mut self, count: u64) {
+    pub(super) fn works(&mut self, count: u64) {
         let now = Instant::now();
         self.misconfigured = false;
         self.said_sick = false;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flagpost_event::EventBatch;
+use flagpost_event::{BatchId, EventBatch, ObjectPlan};
 use flagpost_exporter::{ExportError, PlanFacts};
 use flagpost_spool::NumberRanges;
 use futures_util::FutureExt;
@@ -60,7 +60,7 @@ impl Worker {
             lane.plan.since = self.context.clock.unix_millis();
         }
         if let Err(error) = self.plan_object(first).await {
-            let landing = Landing { first, piece, outcome: Some(Err(error)), took: Duration::ZERO };
+            let landing = Landing { first, replay: false, piece, outcome: Some(Err(error)), took: Duration::ZERO };
             return self.land(landing).await;
         }
         let (abort, registration) = AbortHandle::new_pair();
@@ -87,8 +87,8 @@ impl Worker {
         let sending = Abortable::new(attempt(Arc::clone(&self.spec.exporter), batch), registration);
         let flight = async move {
             match sending.await {
-                Ok((outcome, took)) => Landing { first, piece, outcome: Some(outcome), took },
-                Err(_aborted) => Landing { first, piece, outcome: None, took: Duration::ZERO },
+                Ok((outcome, took)) => Landing { first, replay: false, piece, outcome: Some(outcome), took },
+                Err(_aborted) => Landing { first, replay: false, piece, outcome: None, took: Duration::ZERO },
             }
         };
         self.flights.push(flight.boxed());
@@ -127,24 +127,27 @@ impl Worker {
 
     /// Names the object of a batch that goes into one and has none yet.
     async fn plan_object(&mut self, first: u64) -> Result<(), ExportError> {
-        let exporter = Arc::clone(&self.spec.exporter);
-        let (Some(lane), Some(destination)) = (self.lanes.get(first), exporter.destination()) else { return Ok(()) };
-        if lane.plan.object.is_some() {
-            return Ok(());
-        }
+        let Some(lane) = self.lanes.get(first).filter(|lane| lane.plan.object.is_none()) else { return Ok(()) };
         let batch = batch_id(&self.context.store, self.stream(), lane.plan.first, lane.plan.last, lane.plan.subset);
+        let object = self.name_object(&batch).await?;
+        if let Some(lane) = self.lanes.get_mut(first) {
+            lane.plan.object = object;
+        }
+        Ok(())
+    }
+
+    /// The object that a batch goes into; `None`: the exporter writes none.
+    pub(super) async fn name_object(&mut self, batch: &BatchId) -> Result<Option<ObjectPlan>, ExportError> {
+        let exporter = Arc::clone(&self.spec.exporter);
+        let Some(destination) = exporter.destination() else { return Ok(None) };
         let now = self.context.clock.unix_seconds();
         let timestamp = self.context.ledger.next_timestamp(&destination, now).await;
         let timestamp = timestamp.map_err(|error| {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             ExportError::retryable(format!("no object could be named: {error}{cause}"))
         })?;
-        let facts = PlanFacts { batch: &batch, stream: self.stream(), timestamp };
-        let object = fenced("plan", PLAN_CAP, ExportError::retryable, exporter.plan(&facts)).await?;
-        if let Some(lane) = self.lanes.get_mut(first) {
-            lane.plan.object = object;
-        }
-        Ok(())
+        let facts = PlanFacts { batch, stream: self.stream(), timestamp };
+        fenced("plan", PLAN_CAP, ExportError::retryable, exporter.plan(&facts)).await
     }
 
     fn log_failed(&mut self, error: &flagpost_spool::ReadError) {

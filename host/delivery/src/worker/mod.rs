@@ -4,6 +4,8 @@
 //! something changes. It owns all of its state; others see its [`TaskStatus`] and talk to it through [`Orders`]. Nothing it waits for is
 //! shared with another worker but the log and the ledger, and those wait for the disk only.
 //!
+//! Dead letters that are marked to be sent again take turns with the batches of the stream (`replay.rs`).
+//!
 //! A crash may happen at every await. What must survive is in the ledger before it is acted on: the plan before an attempt with its id,
 //! the attempt itself before it is made, cursor and dead letters and plan in one settlement. Dropping a worker anywhere is the same as a
 //! crash there, and tests do it.
@@ -14,6 +16,7 @@ mod commit;
 mod judge;
 mod launch;
 mod read;
+mod replay;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +38,7 @@ use crate::status::{StateKind, TaskStatus};
 use crate::{Policy, TaskSpec};
 use attempt::Landing;
 pub(crate) use commit::{give_up, settlement};
+use replay::Replays;
 
 /// An attempt that is in the way of a budget is abandoned when it is older. Exporters time out after ten seconds by default.
 const ABANDON_AFTER: Duration = Duration::from_secs(15);
@@ -61,6 +65,8 @@ pub(crate) struct Orders {
     pub(crate) mode: Mode,
     /// Events below this number are over budget.
     pub(crate) give_up: Option<(u64, DropReason)>,
+    /// How often dead letters were marked to be sent again.
+    pub(crate) replays: u64,
 }
 
 /// Whether a worker goes on.
@@ -90,6 +96,7 @@ pub(crate) struct Worker {
     lanes: Lanes,
     flights: FuturesUnordered<BoxFuture<'static, Landing>>,
     rarity: Rarity,
+    replays: Replays,
     /// The plan as the ledger has it.
     stored: Option<Plan>,
     stored_at: Instant,
@@ -136,6 +143,7 @@ impl Worker {
             random: StdRng::seed_from_u64(seed),
             flights: FuturesUnordered::new(),
             rarity: Rarity::default(),
+            replays: Replays::restore(record.replay, record.replays, now),
             stored: record.plan,
             stored_at: now,
             unsaved_since: None,
@@ -156,6 +164,7 @@ impl Worker {
     pub(crate) fn start_anew(&mut self) {
         let now = Instant::now();
         self.lanes.iter_mut().filter(|lane| !lane.is_done()).for_each(|lane| lane.start_anew(now));
+        self.replays.start_anew(now);
         self.misconfigured = false;
         self.last_reason = None;
     }
@@ -170,6 +179,7 @@ impl Worker {
                 self.try_once_more();
             }
             self.mode = orders.mode;
+            self.replays.ordered(orders.replays);
             if self.mode == Mode::Stop {
                 break;
             }
@@ -236,10 +246,25 @@ impl Worker {
             if self.flights.len() >= at_once(&self.limits()) {
                 return lazy;
             }
+            let replay = match self.replay_turn(now) {
+                replay::Turn::Replay => {
+                    self.replay().await;
+                    continue;
+                }
+                replay::Turn::Hold(until) => return earliest(lazy, until),
+                replay::Turn::Pass(until) => until,
+            };
             match self.choose(now) {
-                choose::Choice::Try { first, piece } => self.launch(first, piece).await,
-                choose::Choice::Cut { from, most, witness_for } => self.cut(from, most, witness_for).await,
-                choose::Choice::Wait(until) => return earliest(lazy, until),
+                choose::Choice::Try { first, piece } => {
+                    self.replays.turn_taken();
+                    self.launch(first, piece).await;
+                }
+                choose::Choice::Cut { from, most, witness_for } => {
+                    self.replays.turn_taken();
+                    self.cut(from, most, witness_for).await;
+                }
+                choose::Choice::Wait(_) if self.replays.turn_taken() => {}
+                choose::Choice::Wait(until) => return earliest(lazy, earliest(replay, until)),
             }
         }
     }
@@ -279,7 +304,7 @@ impl Worker {
     /// What an operator sees, from what is known.
     fn refresh_state(&self) {
         let sick = self.misconfigured || self.lanes.open().any(|lane| lane.suspicion.is_some() && lane.probes > 0);
-        let failing = self.lanes.open().any(|lane| lane.failures > 0 || lane.suspicion.is_some());
+        let failing = self.replays.is_failing() || self.lanes.open().any(|lane| lane.failures > 0 || lane.suspicion.is_some());
         match (sick, failing) {
             (true, _) => self.status.set_state(StateKind::Misconfigured, self.last_reason.clone()),
             (false, true) => self.status.set_state(StateKind::Retrying, self.last_reason.clone()),
@@ -305,6 +330,7 @@ impl Worker {
     /// Leaves the plan as it is after attempts that ended: one that was dropped is not a crash.
     async fn end(&mut self) {
         self.flights.clear();
+        self.end_replay().await;
         self.lanes.iter_mut().for_each(|lane| lane.flight = None);
         self.unsaved_since = Some(self.stored_at);
         self.commit().await;

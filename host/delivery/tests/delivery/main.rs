@@ -11,6 +11,7 @@ mod plans;
 mod poison;
 mod rebuilt;
 mod replacing;
+mod replays;
 mod stopping;
 mod streaming;
 mod support;

@@ -59,13 +59,22 @@ async fn create(client: &Client, config: &BigQueryConfig, kind: EventKind) -> Re
 /// Whether the table is there and fits. Who may not look at it is believed that it does.
 pub(super) async fn check(client: &Client, config: &BigQueryConfig, kind: EventKind) -> Result<(), ExportError> {
     match client.call_rest(config, Method::GET, Target::Table(kind), NO_BODY).await {
-        Ok(table) => fits(config, kind, &of_rest(&table)),
         Err(refusal) if refusal.verdict.meaning == Meaning::Alarm(Advice::Rights) => {
             tracing::debug!(table = config.shown(kind), reason = refusal.verdict.reason, "the table's columns may not be looked at");
             Ok(())
         }
-        Err(refusal) => Err(failure(config, kind, not_the_events(refusal.verdict))),
+        looked => judged(config, kind, looked),
     }
+}
+
+/// The same for a probe, which believes nothing: "ok" is what was seen.
+pub(super) async fn look(client: &Client, config: &BigQueryConfig, kind: EventKind) -> Result<(), ExportError> {
+    judged(config, kind, client.call_rest(config, Method::GET, Target::Table(kind), NO_BODY).await)
+}
+
+fn judged(config: &BigQueryConfig, kind: EventKind, looked: Result<Value, Refusal>) -> Result<(), ExportError> {
+    let table = looked.map_err(|refusal| failure(config, kind, not_the_events(refusal.verdict)))?;
+    fits(config, kind, &of_rest(&table))
 }
 
 /// Whether a stream's table has the columns. Services that do not tell are believed.

@@ -181,7 +181,7 @@ impl BigQueryExporter {
     async fn probe_table(&self, client: &Client, kind: EventKind) -> Result<(), ExportError> {
         let config = &self.config;
         if config.write_api == WriteApi::InsertAll {
-            return migrate::check(client, config, kind).await;
+            return migrate::look(client, config, kind).await;
         }
         match client.default_stream(&config.resource(kind)).await {
             Ok(stream) => migrate::check_stream(config, kind, stream.table_schema.as_ref()),

@@ -226,7 +226,7 @@ mod tests;
 const OLD: Duration = Duration::from_secs(3600);
 
 /// Whether a file was being written by a process that is gone. An author's commands share one directory, and may run at the same time.
-fn is_abandoned(name: &str, path: &Path) -> bool {
+pub(crate) fn is_abandoned(name: &str, path: &Path) -> bool {
     let Some(rest) = name.strip_prefix("tmp-") else { return false };
     let owner = rest.strip_prefix("key-").unwrap_or(rest).split('-').next().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
     let lives = owner.is_some_and(|owner| {

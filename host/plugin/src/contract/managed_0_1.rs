@@ -164,8 +164,8 @@ impl Guest for Bound {
     async fn export(&self, store: &mut Store<GuestState>, batch: &EventBatch, payload: &Payload) -> wasmtime::Result<Answer> {
         let payload = match payload {
             Payload::Typed(events) => WitPayload::Typed(events),
-            Payload::Json { text, array: true } => WitPayload::JsonArray(std::str::from_utf8(text)?),
-            Payload::Json { text, array: false } => WitPayload::JsonLines(std::str::from_utf8(text)?),
+            Payload::Json { text, array: true } => WitPayload::JsonArray(text),
+            Payload::Json { text, array: false } => WitPayload::JsonLines(text),
         };
         let batch = Batch {
             id: batch.id().as_str(),

@@ -59,19 +59,20 @@ impl Shared {
     /// The same plugin with nothing granted, nothing configured and counters of its own: what describes itself in it can do nothing.
     pub(crate) fn bare(&self) -> Shared {
         let spec = PluginSpec { limits: self.spec.limits.clone(), ..PluginSpec::new(self.spec.name.clone(), self.spec.path.clone()) };
+        let denials = Arc::new(Denials::new(&self.spec.name));
         Shared {
             spec,
             config: "{}".to_owned(),
             hidden: Hidden::default(),
             secrets: Arc::default(),
             counters: Arc::default(),
-            denials: Arc::new(Denials::new(&self.spec.name)),
+            denials: Arc::clone(&denials),
             memory_peak: Peak::default(),
             metrics: Metrics::default(),
             state: State::denied(),
             policy: Arc::default(),
             sockets: Vec::new(),
-            outbound: self.outbound.bare(),
+            outbound: self.outbound.bare(denials),
             clock: Arc::clone(&self.clock),
         }
     }

@@ -71,8 +71,8 @@ impl Outbound {
         Outbound(Arc::new(Inner { way, turns: Arc::new(Semaphore::new(MAX_REQUESTS)), client: Mutex::default() }))
     }
 
-    /// A way out that leads nowhere.
-    pub(crate) fn bare(&self) -> Self {
+    /// A way out that leads nowhere; what it refuses is noted in `denials`.
+    pub(crate) fn bare(&self, denials: Arc<Denials>) -> Self {
         Outbound::new(Way {
             policy: Arc::default(),
             http: PluginHttp::default(),
@@ -80,7 +80,7 @@ impl Outbound {
             resolver: Arc::clone(&self.0.way.resolver),
             responder: None,
             counters: Arc::default(),
-            denials: Arc::clone(&self.0.way.denials),
+            denials,
         })
     }
 

@@ -4,7 +4,7 @@
 //! method and body, 303 asks for the result with a GET, 301 and 302 are followed for methods that carry nothing; anything else is the
 //! guest's answer. To another origin no credentials go along that the guest wrote itself.
 
-use http::header::{AUTHORIZATION, COOKIE, HeaderMap};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, LOCATION};
 use http::{Method, StatusCode};
 use url::Url;
 
@@ -16,8 +16,24 @@ pub(super) struct Hop {
     pub(super) with_body: bool,
 }
 
+impl Hop {
+    /// The hop that the answer to this one asks for; what may not go along is taken out of the guest's headers. `None`: it is the guest's answer.
+    pub(super) fn after(&self, response: &reqwest::Response, headers: &mut HeaderMap) -> Option<Hop> {
+        let location = response.headers().get(LOCATION).map(HeaderValue::as_bytes);
+        let next = next(response.status(), location, &self.method, &self.url)?;
+        strip(headers, &self.url, &next.url);
+        let with_body = self.with_body && next.with_body;
+        if !with_body {
+            for name in [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH] {
+                headers.remove(name);
+            }
+        }
+        Some(Hop { with_body, ..next })
+    }
+}
+
 /// Where the answer sends the request. `None`: nowhere, it is the answer.
-pub(super) fn next(status: StatusCode, location: Option<&[u8]>, method: &Method, url: &Url) -> Option<Hop> {
+fn next(status: StatusCode, location: Option<&[u8]>, method: &Method, url: &Url) -> Option<Hop> {
     let (method, with_body) = match status.as_u16() {
         307 | 308 => (method.clone(), true),
         303 => (if *method == Method::HEAD { Method::HEAD } else { Method::GET }, false),
@@ -29,7 +45,7 @@ pub(super) fn next(status: StatusCode, location: Option<&[u8]>, method: &Method,
 }
 
 /// Takes away what is not for another origin.
-pub(super) fn strip(headers: &mut HeaderMap, from: &Url, to: &Url) {
+fn strip(headers: &mut HeaderMap, from: &Url, to: &Url) {
     if from.origin() != to.origin() {
         headers.remove(AUTHORIZATION);
         headers.remove(COOKIE);

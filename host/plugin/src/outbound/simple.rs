@@ -10,7 +10,7 @@ use http::{Method, Uri};
 use tokio::time::Instant;
 use url::Url;
 
-use super::redirect::{self, Hop};
+use super::redirect::Hop;
 use super::{MAX_RESPONSE_BYTES, Outbound, Unanswered, budget, denial_in};
 use crate::policy::Denial;
 use crate::text::cut;
@@ -61,17 +61,11 @@ impl Outbound {
         loop {
             let body = if hop.with_body { body.clone() } else { Bytes::new() };
             let response = self.send_one(&hop.method, &hop.url, headers.clone(), body, until).await?;
-            let location = response.headers().get(header::LOCATION).map(HeaderValue::as_bytes);
-            let Some(next) = redirect::next(response.status(), location, &hop.method, &hop.url).filter(|_| left > 0) else {
+            let Some(next) = (left > 0).then(|| hop.after(&response, &mut headers)).flatten() else {
                 return self.read(response).await;
             };
             left -= 1;
-            redirect::strip(&mut headers, &hop.url, &next.url);
-            if !next.with_body {
-                headers.remove(header::CONTENT_TYPE);
-                headers.remove(header::CONTENT_ENCODING);
-            }
-            hop = Hop { with_body: hop.with_body && next.with_body, ..next };
+            hop = next;
         }
     }
 
@@ -101,17 +95,9 @@ impl Outbound {
 
     async fn read(&self, mut response: reqwest::Response) -> Result<Response, SendError> {
         let status = response.status().as_u16();
-        let mut blanked = false;
-        let mut blank = |text: &mut [u8]| blanked |= self.0.way.secrets.blank(text);
-        let headers = response
-            .headers()
-            .iter()
-            .map(|(name, value)| {
-                let mut value = value.as_bytes().to_vec();
-                blank(&mut value);
-                (name.as_str().to_owned(), String::from_utf8_lossy(&value).into_owned())
-            })
-            .collect();
+        let mut blanked = self.0.way.secrets.blank_headers(response.headers_mut());
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|why| self.failed(why))? {
             let room = MAX_RESPONSE_BYTES - body.len();
@@ -121,7 +107,7 @@ impl Outbound {
                 break;
             }
         }
-        blank(&mut body);
+        blanked |= self.0.way.secrets.blank(&mut body);
         if blanked {
             self.0.way.counters.secrets_blanked.one();
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use flagpost_exporter::chain_without_url;
-use futures_util::{Stream, TryStreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use tokio::sync::OwnedSemaphorePermit;
@@ -15,7 +15,9 @@ use tokio::time::{Instant, timeout};
 use url::Url;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+use super::redirect::Hop;
 use super::{MAX_RESPONSE_BYTES, Outbound, Unanswered, Way, budget, denial_in};
+use crate::guest::MAX_HOSTCALL_BYTES;
 use crate::policy::Denial;
 use crate::secrets::Blanking;
 
@@ -74,17 +76,13 @@ impl Outbound {
             return Err(Error::HttpRequestMethodInvalid);
         }
         let url = Url::parse(&parts.uri.to_string()).map_err(|_| Error::HttpRequestUriInvalid)?;
-        let mut headers = parts.headers;
+        let (guests, mut headers) = (parts.headers.clone(), parts.headers);
         if let Err(denial) = self.check(&parts.method, &url).and_then(|()| self.attach(&parts.method, &url, &mut headers)) {
             drop(timeout(budget(deadline), body.drain()).await);
             return Err(denied(&denial));
         }
         if self.0.way.responder.is_some() {
-            let sent = body.into_stream().try_fold(BytesMut::new(), |mut all, chunk| async move {
-                all.extend_from_slice(&chunk);
-                Ok(all)
-            });
-            let sent = timeout(budget(deadline), sent).await.map_err(|_| Error::ConnectionWriteTimeout)??.freeze();
+            let sent = timeout(budget(deadline), body.collect()).await.map_err(|_| Error::ConnectionWriteTimeout)??;
             let answered = self.answer(&parts.method, &url, &headers, sent).unwrap_or(Err(Unanswered::Connect));
             return answered
                 .map_err(|why| match why {
@@ -93,20 +91,77 @@ impl Outbound {
                 })
                 .map(|reply| reply.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync()));
         }
-        let client = self.client().map_err(|why| Error::InternalError(Some(why)))?;
+        let between_bytes = options.between_bytes_timeout.unwrap_or(budget(deadline));
+        let hop = Hop { method: parts.method, url, with_body: true };
+        let response = if self.0.way.http.redirects == 0 {
+            self.stream_wasi(hop, headers, body, &options, deadline).await
+        } else {
+            self.follow_wasi(hop, guests, body, &options, deadline).await
+        };
+        Ok(self.clone().wasi_response(response?, turn, between_bytes))
+    }
+
+    /// One request, its body passed on as it comes.
+    async fn stream_wasi(
+        &self,
+        hop: Hop,
+        headers: http::HeaderMap,
+        body: Upload,
+        options: &RequestOptions,
+        deadline: Instant,
+    ) -> Result<reqwest::Response, Error> {
         let budget = budget(deadline);
-        let outgoing =
-            client.request(parts.method, url).headers(headers).timeout(budget).body(reqwest::Body::wrap_stream(body.clone().into_stream()));
-        let first_byte = options.first_byte_timeout.unwrap_or(budget);
-        let response = match timeout(first_byte, outgoing.send()).await {
-            Ok(Ok(response)) => response,
+        let mut check = self.0.way.secrets.body_check();
+        let checked = body.clone().into_stream().map(move |piece| {
+            let piece = piece.map_err(Stopped::Guest)?;
+            check.pass(&piece).map_err(Stopped::Denied)?;
+            Ok::<_, Stopped>(piece)
+        });
+        let client = self.client().map_err(|why| Error::InternalError(Some(why)))?;
+        let outgoing = client.request(hop.method, hop.url).headers(headers).timeout(budget).body(reqwest::Body::wrap_stream(checked));
+        match timeout(options.first_byte_timeout.unwrap_or(budget), outgoing.send()).await {
+            Ok(Ok(response)) => Ok(response),
             Ok(Err(why)) => {
                 drop(timeout(budget, body.drain()).await);
-                return Err(self.wasi_error(why));
+                Err(self.wasi_error(why))
             }
-            Err(_) => return Err(Error::ConnectionReadTimeout),
-        };
-        Ok(self.clone().wasi_response(response, turn, options.between_bytes_timeout.unwrap_or(budget)))
+            Err(_) => Err(Error::ConnectionReadTimeout),
+        }
+    }
+
+    /// Follows where the answers lead, as the operator wishes: so the body is read to its end first, and goes again with each hop. `headers`
+    /// are the guest's own.
+    async fn follow_wasi(
+        &self,
+        mut hop: Hop,
+        mut headers: http::HeaderMap,
+        body: Upload,
+        options: &RequestOptions,
+        deadline: Instant,
+    ) -> Result<reqwest::Response, Error> {
+        let until = Instant::now() + budget(deadline);
+        let whole = tokio::time::timeout_at(until, body.collect()).await.map_err(|_| Error::ConnectionWriteTimeout)??;
+        self.0.way.secrets.check_body(&whole).inspect_err(|denial| self.denied(denial)).map_err(|denial| denied(&denial))?;
+        let client = self.client().map_err(|why| Error::InternalError(Some(why)))?;
+        let mut left = self.0.way.http.redirects;
+        let mut first = true;
+        loop {
+            if !std::mem::take(&mut first) {
+                self.check(&hop.method, &hop.url).map_err(|denial| denied(&denial))?;
+            }
+            let mut filled = headers.clone();
+            self.attach(&hop.method, &hop.url, &mut filled).map_err(|denial| denied(&denial))?;
+            let rest = until.saturating_duration_since(Instant::now());
+            let mut outgoing = client.request(hop.method.clone(), hop.url.clone()).headers(filled).timeout(rest);
+            if hop.with_body && !whole.is_empty() {
+                outgoing = outgoing.body(whole.clone());
+            }
+            let response = timeout(options.first_byte_timeout.unwrap_or(rest), outgoing.send()).await;
+            let response = response.map_err(|_| Error::ConnectionReadTimeout)?.map_err(|why| self.wasi_error(why))?;
+            let Some(next) = (left > 0).then(|| hop.after(&response, &mut headers)).flatten() else { return Ok(response) };
+            left -= 1;
+            hop = next;
+        }
     }
 
     fn wasi_response(
@@ -118,24 +173,17 @@ impl Outbound {
         let mut head = http::Response::new(());
         *head.status_mut() = response.status();
         *head.headers_mut() = std::mem::take(response.headers_mut());
-        self.blank(head.headers_mut());
-        let begun = Reading { blanking: self.0.way.secrets.blanking(), outbound: self, response, _turn: turn, seen: 0, ended: false };
+        let blanked = self.0.way.secrets.blank_headers(head.headers_mut());
+        if blanked {
+            self.0.way.counters.secrets_blanked.one();
+        }
+        let blanking = self.0.way.secrets.blanking();
+        let begun = Reading { blanking, blanked, outbound: self, response, _turn: turn, seen: 0, ended: false };
         let chunks = stream::try_unfold(begun, move |mut reading| async move {
             let chunk = reading.next(between_bytes).await?;
             Ok(chunk.map(|chunk| (chunk, reading)))
         });
         head.map(|()| StreamBody::new(chunks.map_ok(Frame::data)).boxed_unsync())
-    }
-
-    /// Blanks what the headers echo.
-    fn blank(&self, headers: &mut http::HeaderMap) {
-        for value in headers.values_mut() {
-            let mut text = value.as_bytes().to_vec();
-            if self.0.way.secrets.blank(&mut text) {
-                self.0.way.counters.secrets_blanked.one();
-                *value = http::HeaderValue::from_bytes(&text).unwrap_or(http::HeaderValue::from_static(""));
-            }
-        }
     }
 
     fn wasi_error(&self, why: reqwest::Error) -> Error {
@@ -157,6 +205,8 @@ struct Reading {
     outbound: Outbound,
     response: reqwest::Response,
     blanking: Blanking,
+    /// Whether that was counted: an answer counts once.
+    blanked: bool,
     /// Held until the body is read or dropped.
     _turn: OwnedSemaphorePermit,
     seen: usize,
@@ -177,7 +227,7 @@ impl Reading {
                 return Err(Error::HttpResponseBodySize(Some(MAX_RESPONSE_BYTES as u64)));
             }
             let (piece, blanked) = self.blanking.pass(secrets, chunk);
-            if blanked {
+            if blanked && !std::mem::replace(&mut self.blanked, true) {
                 counters.secrets_blanked.one();
             }
             if !piece.is_empty() {
@@ -205,10 +255,31 @@ impl Upload {
         frames.try_filter_map(|frame| std::future::ready(Ok(frame.into_data().ok())))
     }
 
+    /// All of it, if it is not too large to be kept.
+    async fn collect(self) -> Result<Bytes, Error> {
+        let whole = self.into_stream().try_fold(BytesMut::new(), |mut all, piece| async move {
+            if all.len() + piece.len() > MAX_HOSTCALL_BYTES {
+                return Err(Error::HttpRequestBodySize(Some(MAX_HOSTCALL_BYTES as u64)));
+            }
+            all.extend_from_slice(&piece);
+            Ok(all)
+        });
+        Ok(whole.await?.freeze())
+    }
+
     /// Reads the rest and keeps nothing.
     async fn drain(&self) {
         while let Some(Ok(_)) = std::future::poll_fn(|cx| self.poll(cx)).await {}
     }
+}
+
+/// Why a request's body ended before its end.
+#[derive(Debug, thiserror::Error)]
+enum Stopped {
+    #[error("it is refused")]
+    Denied(#[source] Denial),
+    #[error("the plugin broke off: {0:?}")]
+    Guest(Error),
 }
 
 /// The code has no room for the text; the log has it.

@@ -38,22 +38,24 @@ impl Policy {
     /// Whether a request may be made. The answer says what to write into the configuration when not.
     pub(crate) fn check(&self, method: &Method, url: &Url) -> Result<(), Denial> {
         let target = Target::of(url)?;
-        if !self.rules.iter().any(|rule| rule.matches(method, &target)) {
-            let near = self.rules.iter().any(|rule| rule.matches_any_method(&target));
-            return Err(if near {
-                Denial::Method { method: method.clone(), origin: target.origin() }
-            } else {
-                Denial::Host { method: method.clone(), origin: target.origin() }
-            });
-        }
-        match target.host {
-            // The rule itself is this literal (wildcards match names only), so a private one is meant. Metadata services never are.
-            Host::Ipv4(address) => refuse_metadata(address.into()),
-            Host::Ipv6(address) => refuse_metadata(address.into()),
+        // First, so that nobody is told how to grant what no grant opens.
+        match &target.host {
+            Host::Ipv4(address) => refuse_metadata((*address).into())?,
+            Host::Ipv6(address) => refuse_metadata((*address).into())?,
             // By its name it is refused, too: behind a proxy nobody here sees the address.
-            Host::Domain(name) if METADATA_NAMES.contains(&name.as_str()) => Err(Denial::MetadataName { name }),
-            Host::Domain(_) => Ok(()),
+            Host::Domain(name) if METADATA_NAMES.contains(&name.as_str()) => return Err(Denial::MetadataName { name: name.clone() }),
+            Host::Domain(_) => {}
         }
+        // A literal address that a rule names is meant, a private one, too: wildcards match names only.
+        if self.rules.iter().any(|rule| rule.matches(method, &target)) {
+            return Ok(());
+        }
+        let near = self.rules.iter().any(|rule| rule.matches_any_method(&target));
+        Err(if near {
+            Denial::Method { method: method.clone(), origin: target.origin() }
+        } else {
+            Denial::Host { method: method.clone(), origin: target.origin() }
+        })
     }
 
     /// Whether `name`, granted by [`check`](Self::check), may be reached at `address`.

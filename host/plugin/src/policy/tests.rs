@@ -140,6 +140,10 @@ fn a_denial_holds_the_yaml_to_paste() {
     assert!(!text.contains("secret"), "{text}");
     assert!(post(&[], "http://10.0.0.1:9000/").contains(r#"allowedHosts: [ "POST http://10.0.0.1:9000" ]"#));
     assert!(post(&["GET https://in.acme.dev"], "https://in.acme.dev/").contains("granted, but not for POST"));
+    for url in ["http://169.254.169.254/latest/meta-data", "http://[fd00:ec2::254]/", "http://metadata.google.internal/"] {
+        let text = post(&[], url);
+        assert!(text.contains("no plugin may reach") && !text.contains("allowedHosts"), "what no grant opens has no line to paste: {text}");
+    }
     let text = policy(&[], &[]).check_address("in.acme.dev", "10.0.0.5".parse().unwrap()).unwrap_err().to_string();
     assert!(text.contains(r#"allowedNetworks: [ "10.0.0.5/32" ]"#), "{text}");
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use flagpost_event::{EventKind, StreamName};
 use ipnet::IpNet;
 
+use crate::distribution::PluginImage;
 use crate::engine::TICK;
 use crate::places::Places;
 use crate::policy::HostRule;
@@ -29,8 +30,10 @@ pub struct PluginSpec {
     pub flag_set: String,
     /// The kinds of events it gets: `eventType`.
     pub events: Vec<EventKind>,
-    /// The component's file.
+    /// The component's file; of an image its reference, as it was written.
     pub path: PathBuf,
+    /// The component comes out of a registry, and not from a file.
+    pub image: Option<PluginImage>,
     /// `config:` as the guest reads it through the interface `config`: a JSON object, or null for none.
     pub config: serde_json::Value,
     /// Where the values of `config` stand, for complaints about them.
@@ -67,6 +70,7 @@ impl fmt::Debug for PluginSpec {
         f.debug_struct("PluginSpec")
             .field("name", &self.name)
             .field("path", &self.path)
+            .field("image", &self.image)
             .field("config", &keys)
             .field("env", &self.env.keys().collect::<Vec<_>>())
             .field("grants", &PluginGrants::of(self))
@@ -85,6 +89,7 @@ impl PluginSpec {
             flag_set: "default".to_owned(),
             events: EventKind::ALL.to_vec(),
             path: path.into(),
+            image: None,
             config: serde_json::Value::Null,
             places: Places::default(),
             hidden: Hidden::default(),
@@ -123,6 +128,11 @@ impl PluginSpec {
             && parse_sha256(text).is_none()
         {
             problem("sha256".to_owned(), format!("`{}` is not 64 hex digits, as `sha256sum` prints them", cut(text, 80)));
+        }
+        if let Some(access) = self.image.as_ref().map(|image| &image.access)
+            && access.username.is_some() != access.password.is_some()
+        {
+            problem("registry".to_owned(), "one of `username` and `password` alone asks for nothing; give both, or none".to_owned());
         }
         if self.max_events_per_call == Some(0) {
             problem("maxEventsPerCall".to_owned(), "0 events per call deliver nothing; expected 1 or more".to_owned());

@@ -86,6 +86,7 @@ fn missing_plugins(loaded: &Loaded) -> Vec<Problem> {
     let mut problems = Vec::new();
     for exporter in &loaded.config.exporters {
         if let Target::Wasm(spec) = &exporter.target
+            && spec.image.is_none()
             && !spec.path.is_file()
         {
             let message = format!("the plugin `{}` is not there: the exporter keeps its events until it is", spec.path.display());

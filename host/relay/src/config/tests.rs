@@ -13,6 +13,7 @@ mod aliases;
 mod flag_sets;
 mod formats;
 mod grants;
+mod images;
 mod otel;
 mod sources;
 mod upstream;

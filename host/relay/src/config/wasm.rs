@@ -1,6 +1,7 @@
-//! `kind: wasm`: a custom exporter from a file.
+//! `kind: wasm`: a custom exporter from a file, or from an image in a registry.
 
 mod grants;
+mod image;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,12 +20,16 @@ use super::model::Target;
 /// The kind's name.
 pub(crate) const KIND: &str = "wasm";
 
-/// A custom exporter: a WebAssembly component from a file.
+/// A custom exporter: a WebAssembly component from a file, or from an OCI registry.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Wasm {
-    /// Mandatory. The component's file: a bare name is in `pluginsDir`, anything with a `/` is relative to the configuration file.
+    /// Mandatory. The component's file: a bare name is in `pluginsDir`, anything with a `/` is relative to the configuration file. Or an image
+    /// in a registry, `oci://registry/name:tag@sha256:…`: with its digest, or with `sha256` beside it, it is pinned; with a tag alone the
+    /// registry decides what runs after a start or a `flagpost plugin reload`.
     path: Option<String>,
+    /// How the registry of an image is asked.
+    registry: image::RegistryKeys,
     /// Handed to the plugin as JSON. A plugin that brings a JSON Schema has it checked.
     config: Value,
     /// Environment variables of the plugin; it sees no others.
@@ -89,6 +94,7 @@ pub(crate) fn target(
         problems.error(path, place("path"), message, "set `path` to the component's file: a bare name is in `pluginsDir`");
         return None;
     };
+    let image = image::resolve(&written, wasm.registry, wasm.sha256.is_some(), path, own, around, problems)?;
     let mut hidden = Hidden::default();
     let mut places = Places::default();
     for key in ["config", "env"] {
@@ -119,14 +125,19 @@ pub(crate) fn target(
         },
         sha256: wasm.sha256,
         max_events_per_call: max_events_per_call.filter(|&events| events > 0).map(|events| events as usize),
-        ..PluginSpec::new("", file(&written, &around.plugins_dir, &around.base))
+        image: image.clone(),
+        ..PluginSpec::new("", if image.is_some() { written.clone().into() } else { file(&written, &around.plugins_dir, &around.base) })
     };
     for problem in spec.problems() {
         let message = own.hide(problem.message);
         let (message, fix) = message.split_once("; ").unwrap_or((&message, ""));
         problems.error(join(path, &problem.key), place(&problem.key), message, fix);
     }
-    let place = own.get("path").map_or_else(|| json!(written), |entry| identity::written(&entry.value));
+    let place = match &image {
+        // Another version is no other place: the events that wait are its own.
+        Some(image) => json!(image.reference.without_version()),
+        None => own.get("path").map_or_else(|| json!(written), |entry| identity::written(&entry.value)),
+    };
     Some((Target::Wasm(Box::new(spec)), vec![("path", place)]))
 }
 

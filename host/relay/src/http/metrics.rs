@@ -267,7 +267,10 @@ impl Sources {
         families.counters("flagpost_exporter_delivered", "Events delivered", counter(|counts| counts.delivered))?;
         let waiting = counts.iter().map(|(task, counts)| (labels(task), counts.waiting as f64));
         families.gauges("flagpost_exporter_waiting_events", "Events that wait", waiting)?;
-        families.counters("flagpost_exporter_dead", "Events condemned to the dead letters", counter(|counts| counts.dead))?;
+        families.counters("flagpost_exporter_dead", "Events condemned to the dead letters", counter(Snapshot::condemned))?;
+        let letters = counts.iter().map(|(task, counts)| (labels(task), counts.dead as f64));
+        families.gauges("flagpost_exporter_dead_letters", "Events in the dead letters", letters)?;
+        families.counters("flagpost_exporter_replayed", "Events delivered out of the dead letters", counter(|counts| counts.replayed))?;
         let dropped = counts.iter().flat_map(|(task, counts)| {
             // All reasons from the start: an alert on a counter that appears with its first event never sees it rise.
             DropReason::ALL.map(|reason| {

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use builder::{ExporterOptions, RelayBuilder};
 pub use error::{CollectError, ReloadError, StartError};
-pub(crate) use store::temporary_cache;
+pub(crate) use store::{LEDGER, temporary_cache};
 
 use crate::config::{self, Config, DEFAULT_FLAG_SET, Sources};
 use crate::http::Server;

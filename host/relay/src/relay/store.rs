@@ -12,7 +12,7 @@ use super::StartError;
 use crate::config::{Buffer, BufferType};
 
 /// The bookkeeping's file in `buffer.path`.
-const LEDGER: &str = "ledger.sqlite";
+pub(crate) const LEDGER: &str = "ledger.sqlite";
 /// The directory of compiled plugins in `buffer.path`.
 const CACHE: &str = "cache";
 /// The directory of plugins' state in `buffer.path`.

@@ -13,7 +13,7 @@ use super::rows;
 use super::{LedgerError, Rebuilt};
 
 /// The newest format that this program reads and writes.
-pub(crate) const FORMAT: u64 = 1;
+pub(crate) const FORMAT: u64 = 2;
 
 /// How long an operator's own SQLite session may hold the database before a write gives up.
 const BUSY: Duration = Duration::from_secs(5);
@@ -65,8 +65,20 @@ pub(crate) fn open(path: &Path) -> Result<Opened, Fault> {
     if found > FORMAT {
         return Err(Fault::Refused(LedgerError::Newer { path: path.to_owned(), found, known: FORMAT }));
     }
+    if found < FORMAT {
+        migrate(&connection).map_err(fault)?;
+    }
     let mirror = read(&connection).map_err(fault)?;
     Ok(Opened { connection, mirror, created })
+}
+
+/// From format 1, all or nothing.
+fn migrate(connection: &Connection) -> rusqlite::Result<()> {
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute_batch(rows::FROM_1_TO_2)?;
+    rows::set_meta(&transaction, "format", &FORMAT.to_string())?;
+    transaction.commit()?;
+    checkpoint(connection)
 }
 
 /// A database without a file.

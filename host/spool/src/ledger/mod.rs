@@ -29,6 +29,10 @@
 //! * **The log lost its end** (a cursor above its head): the consumer begins again at the head, since all below was settled.
 //! * **A newer program's file**: refused, both formats named, nothing touched.
 //!
+//! # Dead letters that go again
+//! Sending a dead letter again is a mark on it (`letters.rs`): whoever sets it, a running relay or a command on a store that nobody has open, the
+//! consumer's worker does the sending, now or at the next start. A letter stays one until it is known to be delivered (`replay.rs`).
+//!
 //! # What is not promised
 //! A database restored from an old copy repeats what was delivered since. Bits that flip in the write-ahead log cut it there: newer
 //! changes are lost as in a crash. Registrations are never in it, so no consumer loses its place.
@@ -36,9 +40,12 @@
 mod engine;
 mod error;
 mod file;
+mod graves;
 mod lazy;
+mod letters;
 mod mirror;
 mod registry;
+mod replay;
 mod rows;
 mod runner;
 #[cfg(test)]
@@ -51,6 +58,7 @@ use std::sync::Arc;
 use flagpost_event::{Clock, StreamName};
 
 pub use error::{LedgerError, LedgerReport, Rebuilt};
+pub use letters::{BadLetterId, Letter, LetterChange, LetterFilter, LetterId, LetterOwner, LetterSummary};
 
 use crate::{ConsumerId, ConsumerRecord, DeadLetter, Plan, Settlement};
 use engine::Engine;
@@ -158,29 +166,6 @@ impl Ledger {
             .await
     }
 
-    /// At most `limit` dead letters of a consumer in the order of their numbers, from the first above `after` on.
-    pub async fn dead_letters(&self, id: ConsumerId, after: Option<u64>, limit: usize) -> Result<Vec<DeadLetter>, LedgerError> {
-        let after = after.unwrap_or(0);
-        self.runner.run(move |engine| engine.read("reading dead letters", |connection| rows::letters(connection, id, after, limit))).await
-    }
-
-    /// How many dead letters of a consumer are kept.
-    pub async fn dead_letter_count(&self, id: ConsumerId) -> Result<u64, LedgerError> {
-        self.runner.run(move |engine| engine.read("counting dead letters", |connection| rows::letter_count(connection, id))).await
-    }
-
-    /// Removes dead letters by their numbers; returns how many there were. The consumer's count of condemned events stays.
-    pub async fn remove_dead_letters(&self, id: ConsumerId, numbers: &[u64]) -> Result<u64, LedgerError> {
-        let numbers = numbers.to_vec();
-        self.runner
-            .run(move |engine| {
-                engine.write("removing dead letters", |connection| {
-                    numbers.iter().try_fold(0, |count, &number| Ok(count + u64::from(rows::exhume(connection, id, number)?)))
-                })
-            })
-            .await
-    }
-
     /// Changes one record and keeps the dead letters that come with the change.
     async fn change(
         &self,
@@ -194,7 +179,7 @@ impl Ledger {
                 let letters = change(&mut record)?;
                 engine.write(during, |connection| {
                     rows::update(connection, &record)?;
-                    letters.iter().try_for_each(|letter| rows::bury(connection, id, letter))
+                    letters.iter().try_for_each(|letter| graves::bury(connection, id, letter))
                 })?;
                 engine.mirror().lock().put(record);
                 Ok(())

@@ -105,8 +105,11 @@ fn register(engine: &mut Engine, identity: Identity, stream: StreamName, bounds:
                 start,
                 cursor: start,
                 dead: 0,
+                replayed: 0,
                 dropped: Default::default(),
                 plan: None,
+                replay: None,
+                replays: 0,
                 orphaned_since: None,
             };
             record.id = engine.write("registering an exporter", |connection| rows::insert(connection, &record))?;

@@ -7,7 +7,7 @@ use flagpost_event::{EventKind, StreamName};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::{ConsumerId, ConsumerRecord, DeadLetter, Identity};
+use crate::{ConsumerId, ConsumerRecord, Identity};
 
 /// The tables. `gone` rows are kept because dead letters name them.
 pub(crate) const SCHEMA: &str = "
@@ -24,7 +24,10 @@ CREATE TABLE consumers (
     plan TEXT,
     orphaned_since INTEGER,
     gone INTEGER NOT NULL DEFAULT 0,
-    sum INTEGER NOT NULL
+    sum INTEGER NOT NULL,
+    replayed INTEGER NOT NULL DEFAULT 0,
+    replays INTEGER NOT NULL DEFAULT 0,
+    replay TEXT
 ) STRICT;
 CREATE UNIQUE INDEX consumer_of ON consumers (flag_set, exporter, kind) WHERE gone = 0;
 CREATE TABLE dead_letters (
@@ -35,18 +38,31 @@ CREATE TABLE dead_letters (
     attempts INTEGER NOT NULL,
     first_tried INTEGER NOT NULL,
     condemned_at INTEGER NOT NULL,
+    batch TEXT NOT NULL DEFAULT '',
+    marked INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (consumer, number)
 ) STRICT;
+CREATE INDEX marked_letters ON dead_letters (consumer, number) WHERE marked = 1;
 CREATE TABLE names (destination TEXT PRIMARY KEY NOT NULL, last INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT;
 CREATE TABLE found (flag_set TEXT NOT NULL, kind TEXT NOT NULL, head INTEGER NOT NULL, PRIMARY KEY (flag_set, kind)) STRICT;
 ";
 
+/// From format 1 to 2: dead letters can be sent again. Rows of format 1 keep their checksums.
+pub(crate) const FROM_1_TO_2: &str = "
+ALTER TABLE consumers ADD COLUMN replayed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE consumers ADD COLUMN replays INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE consumers ADD COLUMN replay TEXT;
+ALTER TABLE dead_letters ADD COLUMN batch TEXT NOT NULL DEFAULT '';
+ALTER TABLE dead_letters ADD COLUMN marked INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX marked_letters ON dead_letters (consumer, number) WHERE marked = 1;
+";
+
 /// SQLite's integers are signed; event numbers and times stay far below 2^63.
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn unsigned(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
+pub(super) fn unsigned(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
     let number: i64 = row.get(column)?;
     u64::try_from(number).map_err(|_| broken(format!("{column} is negative")))
 }
@@ -74,24 +90,38 @@ fn checksum(parts: &[&str]) -> i64 {
     i64::from(crc32c::crc32c(text.as_bytes()))
 }
 
-fn record_sum(record: &ConsumerRecord, dropped: &str, plan: Option<&str>) -> i64 {
+fn record_sum(record: &ConsumerRecord, texts: &Texts) -> i64 {
+    let (dropped, plan) = (&texts.dropped, texts.plan.as_deref());
     let since = record.orphaned_since.map_or_else(String::new, |since| since.to_string());
     let numbers = [record.start, record.cursor, record.dead].map(|number| number.to_string());
     let [start, cursor, dead] = [&numbers[0], &numbers[1], &numbers[2]];
     let Identity { flag_set, exporter } = &record.identity;
     let kind = record.stream.kind.as_str();
-    checksum(&[flag_set, exporter, kind, start, cursor, dead, dropped, plan.unwrap_or(""), &since])
+    let mut parts = vec![flag_set.as_str(), exporter, kind, start, cursor, dead, dropped, plan.unwrap_or(""), &since];
+    let replayed = [record.replayed, record.replays].map(|number| number.to_string());
+    if record.replayed > 0 || record.replays > 0 {
+        // Only then: a row that never saw a replay has the sum that format 1 gave it.
+        parts.extend([replayed[0].as_str(), &replayed[1], texts.replay.as_deref().unwrap_or("")]);
+    }
+    checksum(&parts)
+}
+
+/// The columns that are JSON.
+struct Texts {
+    dropped: String,
+    plan: Option<String>,
+    replay: Option<String>,
 }
 
 /// Inserts the record: with its own id, or with the next one when that is 0. Returns the id.
 pub(crate) fn insert(connection: &Connection, record: &ConsumerRecord) -> rusqlite::Result<ConsumerId> {
-    let (dropped, plan) = texts(record)?;
-    let sum = record_sum(record, &dropped, plan.as_deref());
+    let texts = texts(record)?;
+    let sum = record_sum(record, &texts);
     let id = (record.id.0 != 0).then_some(record.id.0);
     connection
         .prepare_cached(
-            "INSERT INTO consumers (id, flag_set, exporter, kind, start, cursor, dead, dropped, plan, orphaned_since, sum) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO consumers (id, flag_set, exporter, kind, start, cursor, dead, dropped, plan, orphaned_since, sum, replayed, replays, \
+             replay) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             id,
@@ -101,43 +131,53 @@ pub(crate) fn insert(connection: &Connection, record: &ConsumerRecord) -> rusqli
             signed(record.start),
             signed(record.cursor),
             signed(record.dead),
-            dropped,
-            plan,
+            texts.dropped,
+            texts.plan,
             record.orphaned_since.map(signed),
-            sum
+            sum,
+            signed(record.replayed),
+            signed(record.replays),
+            texts.replay
         ])?;
     Ok(ConsumerId(connection.last_insert_rowid()))
 }
 
 /// Writes all of the record that changes.
 pub(crate) fn update(connection: &Connection, record: &ConsumerRecord) -> rusqlite::Result<()> {
-    let (dropped, plan) = texts(record)?;
-    let sum = record_sum(record, &dropped, plan.as_deref());
+    let texts = texts(record)?;
+    let sum = record_sum(record, &texts);
     let changed = connection
         .prepare_cached(
-            "UPDATE consumers SET start = ?, cursor = ?, dead = ?, dropped = ?, plan = ?, orphaned_since = ?, sum = ? \
-             WHERE id = ? AND gone = 0",
+            "UPDATE consumers SET start = ?, cursor = ?, dead = ?, dropped = ?, plan = ?, orphaned_since = ?, sum = ?, replayed = ?, \
+             replays = ?, replay = ? WHERE id = ? AND gone = 0",
         )?
         .execute(params![
             signed(record.start),
             signed(record.cursor),
             signed(record.dead),
-            dropped,
-            plan,
+            texts.dropped,
+            texts.plan,
             record.orphaned_since.map(signed),
             sum,
+            signed(record.replayed),
+            signed(record.replays),
+            texts.replay,
             record.id.0
         ])?;
     if changed == 1 { Ok(()) } else { Err(broken(format!("the row of consumer {} is missing", record.id.0))) }
 }
 
-fn texts(record: &ConsumerRecord) -> rusqlite::Result<(String, Option<String>)> {
-    Ok((to_json(&record.dropped)?, record.plan.as_ref().map(to_json).transpose()?))
+fn texts(record: &ConsumerRecord) -> rusqlite::Result<Texts> {
+    Ok(Texts {
+        dropped: to_json(&record.dropped)?,
+        plan: record.plan.as_ref().map(to_json).transpose()?,
+        replay: record.replay.as_ref().map(to_json).transpose()?,
+    })
 }
 
 /// Takes the consumer out of the registry; its row stays for its dead letters.
 pub(crate) fn forget(connection: &Connection, id: ConsumerId) -> rusqlite::Result<()> {
-    connection.execute("UPDATE consumers SET gone = 1, plan = NULL WHERE id = ?", [id.0]).map(drop)
+    connection.execute("UPDATE consumers SET gone = 1, plan = NULL, replay = NULL WHERE id = ?", [id.0]).map(drop)
 }
 
 /// All records of the registry.
@@ -149,7 +189,7 @@ pub(crate) fn records(connection: &Connection) -> rusqlite::Result<Vec<ConsumerR
 
 fn record(row: &Row<'_>) -> rusqlite::Result<ConsumerRecord> {
     let flag_set: String = row.get("flag_set")?;
-    let (dropped, plan): (String, Option<String>) = (row.get("dropped")?, row.get("plan")?);
+    let texts = Texts { dropped: row.get("dropped")?, plan: row.get("plan")?, replay: row.get("replay")? };
     let since: Option<i64> = row.get("orphaned_since")?;
     let record = ConsumerRecord {
         id: ConsumerId(row.get("id")?),
@@ -158,67 +198,22 @@ fn record(row: &Row<'_>) -> rusqlite::Result<ConsumerRecord> {
         start: unsigned(row, "start")?,
         cursor: unsigned(row, "cursor")?,
         dead: unsigned(row, "dead")?,
-        dropped: json(&dropped)?,
-        plan: plan.as_deref().map(json).transpose()?,
+        replayed: unsigned(row, "replayed")?,
+        replays: unsigned(row, "replays")?,
+        dropped: json(&texts.dropped)?,
+        plan: texts.plan.as_deref().map(json).transpose()?,
+        replay: texts.replay.as_deref().map(json).transpose()?,
         orphaned_since: since.map(|since| u64::try_from(since).map_err(|_| broken("orphaned_since is negative"))).transpose()?,
     };
-    if record_sum(&record, &dropped, plan.as_deref()) == row.get::<_, i64>("sum")? {
+    if record_sum(&record, &texts) == row.get::<_, i64>("sum")? {
         Ok(record)
     } else {
         Err(broken(format!("the row of consumer {} does not match its checksum", record.id.0)))
     }
 }
 
-fn kind(text: &str) -> rusqlite::Result<EventKind> {
+pub(super) fn kind(text: &str) -> rusqlite::Result<EventKind> {
     EventKind::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| broken(format!("`{text}` is no event kind")))
-}
-
-/// Keeps a dead letter.
-pub(crate) fn bury(connection: &Connection, id: ConsumerId, letter: &DeadLetter) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT OR REPLACE INTO dead_letters (consumer, number, event, reason, attempts, first_tried, condemned_at) \
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
-        )?
-        .execute(params![
-            id.0,
-            signed(letter.number),
-            letter.event,
-            letter.reason,
-            letter.attempts,
-            signed(letter.first_tried),
-            signed(letter.condemned_at)
-        ])
-        .map(drop)
-}
-
-/// Dead letters in the order of their numbers, from above `after`.
-pub(crate) fn letters(connection: &Connection, id: ConsumerId, after: u64, limit: usize) -> rusqlite::Result<Vec<DeadLetter>> {
-    let mut statement =
-        connection.prepare_cached("SELECT * FROM dead_letters WHERE consumer = ? AND number > ? ORDER BY number LIMIT ?")?;
-    let rows = statement.query_map(params![id.0, signed(after), i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-        Ok(DeadLetter {
-            number: unsigned(row, "number")?,
-            event: row.get("event")?,
-            reason: row.get("reason")?,
-            attempts: row.get("attempts")?,
-            first_tried: unsigned(row, "first_tried")?,
-            condemned_at: unsigned(row, "condemned_at")?,
-        })
-    })?;
-    rows.collect()
-}
-
-/// How many dead letters are kept.
-pub(crate) fn letter_count(connection: &Connection, id: ConsumerId) -> rusqlite::Result<u64> {
-    let count = "SELECT count(*) AS kept FROM dead_letters WHERE consumer = ?";
-    connection.query_row(count, [id.0], |row| unsigned(row, "kept"))
-}
-
-/// Removes one dead letter; whether it was there.
-pub(crate) fn exhume(connection: &Connection, id: ConsumerId, number: u64) -> rusqlite::Result<bool> {
-    let delete = "DELETE FROM dead_letters WHERE consumer = ? AND number = ?";
-    connection.prepare_cached(delete)?.execute(params![id.0, signed(number)]).map(|count| count == 1)
 }
 
 /// One of the facts about the database itself.

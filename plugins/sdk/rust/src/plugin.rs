@@ -36,8 +36,9 @@ pub trait Managed: Sized + 'static {
     /// Takes its configuration, which fits the schema. Complaints are for what can never work, and name the key.
     fn new(config: Self::Config) -> Result<Self, Vec<Diagnostic>>;
 
-    /// Delivers the batch. `Ok` means: all of its events are safe at the destination. `self` may hold caches, never events.
-    fn export(&self, batch: &Batch) -> Result<(), ExportError>;
+    /// Delivers the batch. `Ok` means: all of its events are safe at the destination. `self` may hold caches, never events. The batch is the
+    /// plugin's own: a payload that goes out as it came need not be copied.
+    fn export(&self, batch: Batch) -> Result<(), ExportError>;
 
     /// Nothing more comes. May never be called.
     fn close(&self) {}
@@ -124,7 +125,7 @@ macro_rules! export_managed {
 
                 fn export(batch: $crate::Batch) -> ::core::result::Result<(), $crate::ExportError> {
                     PLUGIN.with(|cell| match cell.get() {
-                        Some(plugin) => $crate::Managed::export(plugin, &batch),
+                        Some(plugin) => $crate::Managed::export(plugin, batch),
                         None => Err($crate::misconfigured("it was not configured")),
                     })
                 }

@@ -60,9 +60,17 @@ fn tell(component: &Component, yaml: &str) {
 /// stand there as what to fill in.
 fn yaml(component: &Component) -> String {
     let file = component.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    yaml_with(component, &file, true)
+}
+
+/// The same with another `path`; `pin`: with the file's digest.
+pub(super) fn yaml_with(component: &Component, path: &str, pin: bool) -> String {
+    let file = component.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let name = file.trim_end_matches(".wasm").to_owned();
-    let mut lines = vec!["exporters:".to_owned(), "  - kind: wasm".to_owned(), format!("    name: {name}"), format!("    path: {file}")];
-    lines.push(format!("    sha256: {}    # optional: no other file is run", component.sha256));
+    let mut lines = vec!["exporters:".to_owned(), "  - kind: wasm".to_owned(), format!("    name: {name}"), format!("    path: {path}")];
+    if pin {
+        lines.push(format!("    sha256: {}    # optional: no other file is run", component.sha256));
+    }
     let managed = component.world == Some(flagpost_author::MANAGED_WORLD);
     if managed || component.imports_any(&["flagpost:plugin/config", "wasi:config/store"]) {
         lines.push("    config: {}    # what it asks for".to_owned());

@@ -1,6 +1,7 @@
 //! `flagpost plugin …`: an author's tools, and a look at the plugins of a running relay.
 
 mod bench;
+mod distribution;
 mod inspect;
 mod project;
 mod remote;
@@ -58,9 +59,29 @@ pub(super) enum Command {
     Test(test::Arguments),
     /// Measures a plugin: start, microseconds per event, memory, beside the built-in `webhook` with the same events.
     Bench(bench::Arguments),
+    /// Puts a plugin into an OCI registry, and prints its reference with the digest and the configuration that runs it. Credentials:
+    /// FLAGPOST_REGISTRY_USERNAME and FLAGPOST_REGISTRY_PASSWORD, else what `docker login` left.
+    Push {
+        /// The component.
+        file: PathBuf,
+        /// `oci://registry/name:tag`.
+        reference: String,
+        #[command(flatten)]
+        registry: distribution::Arguments,
+    },
+    /// Fetches a plugin from an OCI registry, and prints its reference with the digest. Credentials as for `push`.
+    Pull {
+        /// `oci://registry/name:tag`, `oci://registry/name@sha256:…`, or both.
+        reference: String,
+        /// Where the component goes; without it, `NAME.wasm` here.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        registry: distribution::Arguments,
+    },
     /// Lists the plugins of a running relay: state, generation, grants, last error.
     List(remote::Arguments),
-    /// Has a running relay load the file of a plugin again.
+    /// Has a running relay load the file of a plugin again, or ask its registry what a tag leads to now.
     Reload {
         /// The exporter's name.
         name: String,
@@ -86,6 +107,8 @@ pub(super) fn run(command: Command) -> ExitCode {
         Command::Validate { file, config } => validate::validate(file.as_deref(), config.as_deref()),
         Command::Test(arguments) => test::test(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Push { file, reference, registry } => distribution::push(&file, &reference, &registry),
+        Command::Pull { reference, output, registry } => distribution::pull(&reference, output.as_deref(), &registry),
         Command::List(arguments) => remote::list(&arguments),
         Command::Reload { name, relay } => remote::reload(&name, &relay),
         Command::Compile { input, output } => flagpost_plugin::compile_main([input, output]),

@@ -43,7 +43,7 @@ pub(crate) struct HttpKeys {
     /// A proxy's URL, or `env` for what the relay's `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say. The proxy resolves names,
     /// so its own rules decide which addresses they may lead to.
     proxy: Option<Secret>,
-    /// Redirects followed for the interface `http`, each one checked like a request of its own.
+    /// Redirects followed, each one checked like a request of its own. With any, a request of `wasi:http` leaves when its body is complete.
     redirects: u32,
     /// Certificates.
     tls: TlsKeys,

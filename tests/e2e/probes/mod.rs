@@ -1,5 +1,7 @@
 //! Probes: whether targets are there, asked without an event.
 
+mod services;
+
 use std::fs;
 use std::net::TcpListener;
 

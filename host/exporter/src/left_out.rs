@@ -1,7 +1,6 @@
-//! Upstream's kinds that this version does not serve: their keys, and upstream's rules on them.
+//! Upstream's kinds that this build leaves out (a cargo feature each): their keys, and upstream's rules on them.
 //!
-//! So a configuration is checked as a whole, and an editor completes it, before the day its kinds are served. A kind that is served moves
-//! its struct to a folder of its own.
+//! So a configuration is checked as a whole, and an editor completes it, and the problem that is told is the build, not an unknown kind.
 
 #[cfg(not(feature = "kafka"))]
 use std::collections::BTreeMap;
@@ -34,8 +33,8 @@ const DEFAULT_TRACER: &str = "go-feature-flag";
 fn not_served(problems: &mut Problems, kind: &str) -> Option<Arc<dyn Exporter>> {
     if !problems.has_errors() {
         let served: Vec<&str> = kinds().iter().filter(|info| info.served).map(|info| info.name).chain(["wasm"]).collect();
-        let help = format!("kinds that are served: {}", flagpost_settings::list(&served));
-        problems.error("kind", Place::Nowhere, format!("kind \"{kind}\" is not served yet"), help);
+        let help = format!("build flagpost with the feature of this kind, or choose another: {}", flagpost_settings::list(&served));
+        problems.error("kind", Place::Nowhere, format!("kind \"{kind}\" was left out of this build"), help);
     }
     None
 }

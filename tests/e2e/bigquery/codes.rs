@@ -1,0 +1,39 @@
+//! Codes that the Storage Write API returns and its emulator never does.
+
+use flagpost_tests::servers::bigquery;
+use flagpost_tests::{GrpcFaults, Program, Setup, events};
+
+use super::{FEATURE, below, exporter, numbers};
+
+/// Each code, what it is to the relay, and what an operator reads.
+const CODES: &[(u32, &str, &str, &str)] = &[
+    (4, "DEADLINE_EXCEEDED", "retrying", ""),
+    (8, "RESOURCE_EXHAUSTED", "retrying", ""),
+    (10, "ABORTED", "retrying", ""),
+    (13, "INTERNAL", "retrying", ""),
+    (14, "UNAVAILABLE", "retrying", ""),
+    (7, "PERMISSION_DENIED", "misconfigured", "bigquery.tables.updateData"),
+    (16, "UNAUTHENTICATED", "misconfigured", "check the credentials"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn codes_that_pass_come_again_and_others_are_an_alarm_and_each_event_is_one_row() {
+    let Some(server) = bigquery::shared().await else { return };
+    let (dataset, faults) = (server.dataset().await, GrpcFaults::before(server.grpc()).await);
+    server.make_table(&dataset, "events", FEATURE).await;
+    let relay = Program::start(&Setup::new().with_exporters(&exporter("out", &dataset, server.rest(), &faults.url(), ""))).await;
+    let mut sent = 0;
+    for (code, name, state, advice) in CODES {
+        faults.refuse("AppendRows", *code, "said so by a test");
+        relay.post(&events(sent + 1..sent + 101)).await;
+        sent += 100;
+        let said = relay.told("out", state, name).await;
+        assert!(said.contains("said so by a test") && said.contains(advice), "{name}: {said}");
+        let counts = relay.metrics().await.counts("out");
+        assert_eq!((counts.delivered, counts.waiting, counts.dead), (sent - 100, 100, 0), "{name}");
+        assert!(faults.heal() > 0, "{name}");
+        relay.complete("out", sent).await;
+    }
+    assert_eq!(numbers(&server, &dataset, "events").await, below(sent + 1), "each once");
+    relay.stop().await;
+}
