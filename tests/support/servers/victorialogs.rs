@@ -64,6 +64,8 @@ impl VictoriaLogs {
             format!("-storageDataPath={}", directory.join("data").display()),
             // Events of the tests are years old.
             "-retentionPeriod=100y".to_owned(),
+            // Loki keeps lines as they are.
+            "-loki.disableMessageParsing".to_owned(),
         ];
         if let Some((user, password)) = &self.login {
             arguments.extend([format!("-httpAuth.username={user}"), format!("-httpAuth.password={password}")]);
