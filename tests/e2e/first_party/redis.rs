@@ -22,12 +22,9 @@ fn fields<S: AsRef<str>>(events: &[S]) -> Vec<BTreeMap<String, String>> {
     let text = |raw: &str| serde_json::from_str::<String>(raw).unwrap_or_else(|_| raw.to_owned());
     let entry = |line: &S| {
         let fields: BTreeMap<String, Box<serde_json::value::RawValue>> = serde_json::from_str(line.as_ref()).unwrap();
-        let field = |(name, raw): (&String, &Box<serde_json::value::RawValue>)| {
-            // `value` is JSON text even where it is a string.
-            let value = if name == "value" { raw.get().to_owned() } else { text(raw.get()) };
-            (name.clone(), value)
-        };
-        fields.iter().map(field).collect()
+        // `value` is JSON text even where it is a string.
+        let value = |name: &str, raw: &str| if name == "value" { raw.to_owned() } else { text(raw) };
+        fields.iter().map(|(name, raw)| (name.clone(), value(name, raw.get()))).collect()
     };
     let mut entries: Vec<_> = events.iter().map(entry).collect();
     entries.sort();
