@@ -77,7 +77,7 @@ impl Service {
     }
 
     /// Events that it took, and how many came again.
-    pub(super) fn counts(&self) -> (usize, usize) {
+    pub(super) fn counts(&self) -> (usize, u64) {
         let shelf = self.shelf();
         (shelf.taken.len(), shelf.again)
     }
