@@ -18,7 +18,7 @@ use crate::relay::LEDGER;
 
 /// One of both.
 pub(super) enum Source {
-    Relay(Relay),
+    Relay(Box<Relay>),
     Store {
         ledger: Ledger,
         /// No relay can open it meanwhile.
@@ -30,7 +30,7 @@ impl Source {
     /// Opens it; what is in the way has been printed.
     pub(super) fn of(from: &From) -> Result<Source, ExitCode> {
         match &from.store {
-            None => Relay::of(&from.relay).map(Source::Relay),
+            None => Relay::of(&from.relay).map(|relay| Source::Relay(Box::new(relay))),
             Some(path) => open(path).inspect_err(|error| complain(format_args!("{error:#}"))).map_err(|_| ExitCode::FAILURE),
         }
     }
