@@ -38,6 +38,10 @@ mod kinesis;
 mod left_out;
 mod log;
 mod name;
+#[cfg_attr(
+    not(any(feature = "azure", feature = "googlestorage", feature = "s3")),
+    allow(dead_code, unused_imports, reason = "its keys are known to a build without object stores, too")
+)]
 mod objects;
 #[cfg(feature = "opentelemetry")]
 mod opentelemetry;
