@@ -13,7 +13,7 @@ mod outcome;
 mod row;
 
 use flagpost_analytics::{Limits, body, deliver, read};
-use flagpost_sdk::{Batch, Diagnostic, ExportError, Managed, Request, misconfigured, secrets};
+use flagpost_sdk::{Batch, Diagnostic, ExportError, Managed, Request, revealed};
 
 use crate::config::Settings;
 
@@ -37,11 +37,8 @@ impl Managed for PostHog {
     }
 
     fn export(&self, batch: Batch) -> Result<(), ExportError> {
-        let Some(key) = secrets::get(KEY).or_else(|| self.0.api_key.clone()) else {
-            let secret = format!("secrets: {{ {KEY}: {{ env: {KEY}, as: reveal }} }}");
-            return Err(misconfigured(format!("there is no key: write `{secret}` into the exporter, or `apiKey` into its `config`")));
-        };
-        let head = format!(r#"{{"api_key":{},"batch":["#, serde_json::Value::from(key));
+        let key = serde_json::Value::from(revealed(KEY, "apiKey", self.0.api_key.as_deref())?);
+        let head = format!(r#"{{"api_key":{key},"batch":["#);
         let limits = Limits { events: Self::MAX_EVENTS as usize, bytes: LARGEST, envelope: head.len() + TAIL.len() };
         let events = read(&batch)?;
         deliver(

@@ -87,6 +87,15 @@ pub fn credential(name: &str, key: &str, configured: Option<&str>) -> Result<Str
     })
 }
 
+/// A key that an API wants in the body, so that the plugin must see it: the exporter's secret of that name, granted with `as: reveal`, or else what stands in
+/// the configuration at `key`. The error says what to write.
+pub fn revealed(name: &str, key: &str, configured: Option<&str>) -> Result<String, ExportError> {
+    secrets::get(name).or_else(|| configured.map(str::to_owned)).ok_or_else(|| {
+        let secret = format!("secrets: {{ {name}: {{ env: {name}, as: reveal }} }}");
+        misconfigured(format!("there is no key: write `{secret}` into the exporter, or `{key}` into its `config`"))
+    })
+}
+
 /// Checks that a configured text is an http or https address, and gives it without a slash at its end.
 pub fn address(path: &str, url: &str) -> Result<String, Vec<Diagnostic>> {
     if url.starts_with("https://") || url.starts_with("http://") {

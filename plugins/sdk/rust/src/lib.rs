@@ -62,7 +62,7 @@ mod plugin;
 pub use bare::flagpost::plugin::events::{Event, ExportError, FeatureEvent, PartialFailure, RejectedEvent, RetryLater, TrackingEvent};
 pub use bare::flagpost::plugin::{call, key_value, log, metrics, secrets};
 pub use batch::Tally;
-pub use config::{Config, Schema, address, complaint, credential, read};
+pub use config::{Config, Schema, address, complaint, credential, read, revealed};
 pub use event::{fields, iso, json, quoted};
 pub use http::{Reply, Request};
 pub use managed::exports::flagpost::plugin::managed_exporter::{Batch, Diagnostic, Encoding, EventKind, Payload};
