@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::DistributionError;
+use crate::cache::Digest;
 use crate::compile::MAX_INPUT;
 use crate::text::{bytes as readable, cut};
 
@@ -127,7 +127,7 @@ pub(super) fn write(component: &[u8], title: &str, exports: &[String], imports: 
 
 /// As registries write it.
 pub(super) fn sha256(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+    format!("sha256:{}", Digest::of(bytes).hex())
 }
 
 #[cfg(test)]

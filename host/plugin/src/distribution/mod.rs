@@ -33,6 +33,8 @@ use flagpost_exporter::Secret;
 use manifest::Layer;
 use registry::Registry;
 
+use crate::cache::Digest;
+
 /// How a registry is asked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RegistryAccess {
@@ -97,10 +99,10 @@ pub struct Push<'a> {
 /// The registry is away or refuses it.
 pub async fn push(push: Push<'_>, reference: &ImageReference, access: &RegistryAccess) -> Result<ImageReference, DistributionError> {
     let image = manifest::write(push.component, push.title, push.exports, push.imports);
-    let digest = manifest::sha256(&image.manifest);
+    let digest = Digest::of(&image.manifest).hex();
     let registry = Registry::of(reference, access).await?;
     registry.push([push.component.to_vec(), image.config], image.manifest).await?;
-    Ok(reference.pinned(digest.trim_start_matches("sha256:")))
+    Ok(reference.pinned(&digest))
 }
 
 /// What runs.

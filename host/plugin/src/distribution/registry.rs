@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use super::credentials::{self, Credentials};
 use super::manifest::{self, Layer};
 use super::{DistributionError, ImageReference, RegistryAccess};
+use crate::cache::Digest;
 
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -57,8 +58,7 @@ impl Registry {
         let pulled = self.client.pull_manifest_raw(&image, auth, &manifest::ACCEPTED);
         let (bytes, _) = self.within(MANIFEST, pulled).await?;
         // What the registry says of it counts for nothing.
-        let found = manifest::sha256(&bytes);
-        let found = found.trim_start_matches("sha256:").to_owned();
+        let found = Digest::of(&bytes).hex();
         match self.reference.digest() {
             Some(wanted) if wanted != found => Err(DistributionError::Digest { why: format!("{wanted} was asked for, {found} came") }),
             _ => Ok((bytes, found)),

@@ -15,9 +15,9 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::manifest::{is_sha256, sha256};
+use super::manifest::is_sha256;
 use super::{DistributionError, ImageReference};
-use crate::cache::is_abandoned;
+use crate::cache::{Digest, is_abandoned};
 
 /// Files of each sort that are kept; the ones that were used longest ago go first.
 const MOST: usize = 64;
@@ -126,7 +126,7 @@ fn now() -> SystemTime {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    sha256(bytes).trim_start_matches("sha256:").to_owned()
+    Digest::of(bytes).hex()
 }
 
 fn name_of(reference: &ImageReference) -> String {
