@@ -10,6 +10,7 @@ mod batches;
 mod bigquery;
 mod bookkeeping;
 mod clients;
+mod codes;
 mod command_line;
 mod dead_letters;
 mod differences;

@@ -1,12 +1,12 @@
 //! Codes that the Storage Write API returns and its emulator never does.
 
 use flagpost_tests::servers::bigquery;
-use flagpost_tests::{GrpcFaults, Program, Setup, events};
+use flagpost_tests::{GrpcFaults, Program, Setup};
 
 use super::{FEATURE, below, exporter, numbers};
+use crate::codes::{Code, each_passes};
 
-/// Each code, what it is to the relay, and what an operator reads.
-const CODES: &[(u32, &str, &str, &str)] = &[
+const CODES: &[Code] = &[
     (4, "DEADLINE_EXCEEDED", "retrying", ""),
     (8, "RESOURCE_EXHAUSTED", "retrying", ""),
     (10, "ABORTED", "retrying", ""),
@@ -22,18 +22,7 @@ async fn codes_that_pass_come_again_and_others_are_an_alarm_and_each_event_is_on
     let (dataset, faults) = (server.dataset().await, GrpcFaults::before(server.grpc()).await);
     server.make_table(&dataset, "events", FEATURE).await;
     let relay = Program::start(&Setup::new().with_exporters(&exporter("out", &dataset, server.rest(), &faults.url(), ""))).await;
-    let mut sent = 0;
-    for (code, name, state, advice) in CODES {
-        faults.refuse("AppendRows", *code, "said so by a test");
-        relay.post(&events(sent + 1..sent + 101)).await;
-        sent += 100;
-        let said = relay.told("out", state, name).await;
-        assert!(said.contains("said so by a test") && said.contains(advice), "{name}: {said}");
-        let counts = relay.metrics().await.counts("out");
-        assert_eq!((counts.delivered, counts.waiting, counts.dead), (sent - 100, 100, 0), "{name}");
-        assert!(faults.heal() > 0, "{name}");
-        relay.complete("out", sent).await;
-    }
+    let sent = each_passes(&relay, &faults, "AppendRows", CODES).await;
     assert_eq!(numbers(&server, &dataset, "events").await, below(sent + 1), "each once");
     relay.stop().await;
 }

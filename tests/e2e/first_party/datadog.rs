@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use flagpost_tests::servers::{unique, victorialogs};
+use flagpost_tests::servers::unique;
+use flagpost_tests::servers::victorialogs::{self, messages};
 use flagpost_tests::{Faults, Program, Rule, Setup, event, events, sorted, tracking, until};
-use serde_json::Value;
 
-use super::{exporter, setup};
+use super::{exporter, outlives_a_restart, setup};
 
 fn keys(url: &str, service: &str, secret: &str) -> String {
     format!(
@@ -24,11 +24,6 @@ fn relay_to(url: &str, service: &str, secret: &str) -> Setup {
 
 fn query(service: &str) -> String {
     format!("service:=\"{service}\"")
-}
-
-/// The messages of logs, sorted.
-fn messages(found: &[Value]) -> Vec<String> {
-    sorted(found.iter().map(|log| log["_msg"].as_str().unwrap_or_else(|| panic!("no message: {log}")).to_owned()).collect())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,18 +90,7 @@ async fn calls_are_at_most_a_thousand_logs_and_what_is_too_large_is_halved() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_goes_away_and_comes_back_gets_everything() {
     let Some(server) = victorialogs::own(None).await else { return };
-    let relay = Program::start(&relay_to(server.url(), "gone", "right")).await;
-    relay.post(&events(1..101)).await;
-    relay.complete("out", 100).await;
-    server.stop().await;
-    relay.post(&events(101..201)).await;
-    relay.told("out", "retrying", "").await;
-    server.restart().await;
-    relay.complete("out", 200).await;
-    let mut found = messages(&server.at_least(&query("gone"), 200).await);
-    found.dedup();
-    assert_eq!(found, sorted(events(1..201)));
-    relay.stop().await;
+    outlives_a_restart(&server, &relay_to(server.url(), "gone", "right"), &query("gone")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

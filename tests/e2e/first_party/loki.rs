@@ -3,11 +3,12 @@
 
 use std::fs;
 
-use flagpost_tests::servers::{unique, victorialogs};
+use flagpost_tests::servers::unique;
+use flagpost_tests::servers::victorialogs::{self, messages};
 use flagpost_tests::{Faults, Program, Rule, Setup, event, events, sorted, tracking, until};
 use serde_json::Value;
 
-use super::{exporter, setup};
+use super::{exporter, outlives_a_restart, setup};
 
 const LOGIN: (&str, &str) = ("anna", "right");
 
@@ -23,10 +24,6 @@ fn relay_to(url: &str, job: &str, password: &str) -> Setup {
     fs::write(setup.path("right"), "anna:right\n").unwrap();
     fs::write(setup.path("wrong"), "anna:wrong\n").unwrap();
     setup
-}
-
-fn lines(found: &[Value]) -> Vec<String> {
-    sorted(found.iter().map(|log| log["_msg"].as_str().unwrap_or_else(|| panic!("no line: {log}")).to_owned()).collect())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,7 +42,7 @@ async fn each_event_of_both_kinds_is_one_line_and_a_wrong_password_only_delays_i
     relay.complete("out", 342).await;
     for (kind, expected) in [("feature", features), ("tracking", tracked)] {
         let found = server.at_least(&format!("{{job=\"each\",kind=\"{kind}\"}}"), expected.len()).await;
-        assert_eq!(lines(&found), sorted(expected), "each once, byte for byte");
+        assert_eq!(messages(&found), sorted(expected), "each once, byte for byte");
     }
     let found = server.query("{job=\"each\"} \"u-1\"").await;
     let first = found.iter().find(|log| log["_msg"] == event(1)).unwrap();
@@ -86,23 +83,12 @@ async fn one_line_that_is_refused_is_found_and_dies_alone() {
     assert!(crate::aws::death(&relay).contains("timestamp too old"));
     let mut expected = events(1..41);
     expected.remove(12);
-    assert_eq!(lines(&server.at_least(&format!("{{job=\"{job}\"}}"), 39).await), sorted(expected));
+    assert_eq!(messages(&server.at_least(&format!("{{job=\"{job}\"}}"), 39).await), sorted(expected));
     relay.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_goes_away_and_comes_back_gets_everything() {
     let Some(server) = victorialogs::own(Some(LOGIN)).await else { return };
-    let relay = Program::start(&relay_to(server.url(), "gone", "right")).await;
-    relay.post(&events(1..101)).await;
-    relay.complete("out", 100).await;
-    server.stop().await;
-    relay.post(&events(101..201)).await;
-    relay.told("out", "retrying", "").await;
-    server.restart().await;
-    relay.complete("out", 200).await;
-    let mut found = lines(&server.at_least("{job=\"gone\"}", 200).await);
-    found.dedup();
-    assert_eq!(found, sorted(events(1..201)));
-    relay.stop().await;
+    outlives_a_restart(&server, &relay_to(server.url(), "gone", "right"), "{job=\"gone\"}").await;
 }

@@ -15,7 +15,8 @@ mod segment;
 
 use std::fs;
 
-use flagpost_tests::{Setup, first_party};
+use flagpost_tests::servers::victorialogs::{VictoriaLogs, messages};
+use flagpost_tests::{Program, Setup, events, first_party};
 use serde_json::Value;
 
 /// An exporter that runs a first-party plugin, quick to notice what goes wrong and quick to try again. `keys` are further lines of YAML.
@@ -42,4 +43,20 @@ fn values<S: AsRef<str>>(events: &[S]) -> Vec<Value> {
 fn sorted(mut values: Vec<Value>) -> Vec<Value> {
     values.sort_by_cached_key(Value::to_string);
     values
+}
+
+/// Events that come while the server is away are there when it is back, as what `query` finds.
+async fn outlives_a_restart(server: &VictoriaLogs, setup: &Setup, query: &str) {
+    let relay = Program::start(setup).await;
+    relay.post(&events(1..101)).await;
+    relay.complete("out", 100).await;
+    server.stop().await;
+    relay.post(&events(101..201)).await;
+    relay.told("out", "retrying", "").await;
+    server.restart().await;
+    relay.complete("out", 200).await;
+    let mut found = messages(&server.at_least(query, 200).await);
+    found.dedup();
+    assert_eq!(found, flagpost_tests::sorted(events(1..201)));
+    relay.stop().await;
 }

@@ -9,13 +9,13 @@ use flagpost_tests::{
 };
 
 use super::exporter;
+use crate::codes::{Code, each_passes};
 
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 
 const INVALID_ARGUMENT: u32 = 3;
 
-/// Each code, what it is to the relay, and what an operator reads.
-const CODES: &[(u32, &str, &str, &str)] = &[
+const CODES: &[Code] = &[
     (4, "DEADLINE_EXCEEDED", "retrying", ""),
     (8, "RESOURCE_EXHAUSTED", "retrying", ""),
     (10, "ABORTED", "retrying", ""),
@@ -76,18 +76,7 @@ fn data(published: &Published) -> Vec<String> {
 async fn codes_that_pass_come_again_and_others_are_an_alarm_and_nothing_is_lost() {
     let (faults, published) = service().await;
     let relay = Program::start(&Setup::new().with_exporters(&yaml(&faults, ""))).await;
-    let mut sent = 0;
-    for (code, name, state, advice) in CODES {
-        faults.refuse("Publish", *code, "said so by a test");
-        relay.post(&events(sent + 1..sent + 101)).await;
-        sent += 100;
-        let said = relay.told("out", state, name).await;
-        assert!(said.contains("said so by a test") && said.contains(advice), "{name}: {said}");
-        let counts = relay.metrics().await.counts("out");
-        assert_eq!((counts.delivered, counts.waiting, counts.dead), (sent - 100, 100, 0), "{name}");
-        assert!(faults.heal() > 0, "{name}");
-        relay.complete("out", sent).await;
-    }
+    let sent = each_passes(&relay, &faults, "Publish", CODES).await;
     assert_eq!(data(&published), sorted(events(1..sent + 1)), "each once: what is refused is not taken");
     relay.stop().await;
 }

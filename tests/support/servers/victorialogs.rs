@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 use super::{Process, given, installed};
 use crate::setup::free_port;
-use crate::{client, until};
+use crate::{client, sorted, until};
 
 /// A server.
 #[derive(Debug)]
@@ -100,4 +100,9 @@ impl VictoriaLogs {
         })
         .await
     }
+}
+
+/// The messages of logs, sorted.
+pub fn messages(found: &[Value]) -> Vec<String> {
+    sorted(found.iter().map(|log| log["_msg"].as_str().unwrap_or_else(|| panic!("no message: {log}")).to_owned()).collect())
 }
