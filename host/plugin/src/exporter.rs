@@ -1,13 +1,17 @@
 //! A plugin as an exporter: calls, and what is told about it.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use flagpost_event::EventBatch;
 use flagpost_exporter::{ExportError, Exporter, Limits, MAX_BATCH_BYTES, ProbeError, Readiness};
+use futures_util::FutureExt as _;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinError, JoinHandle};
+use tokio::task::AbortHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::convert;
 use crate::generation::Generation;
@@ -144,10 +148,17 @@ impl Exporter for WasmExporter {
         let Some(generation) = self.life.slot.current() else {
             return Err(ExportError::retryable("the plugin is not ready"));
         };
-        let (life, batch) = (Arc::clone(&self.life), batch.clone());
-        // Guests run on the work runtime, whoever calls; a dropped call ends there, too.
-        let call = self.life.host.runtime().spawn(async move { life.call(&generation, &batch).await });
-        Joined(call).await
+        let life = Arc::clone(&self.life);
+        let runtime = life.host.runtime().clone();
+        // Guests run on the work runtime, whoever calls. Delivery's tasks are there already, and a change of threads costs as much as
+        // the rest of a small call.
+        if Handle::try_current().is_ok_and(|here| here.id() == runtime.id()) {
+            return uncaught(life.call(&generation, batch)).await;
+        }
+        let batch = batch.clone();
+        let call = runtime.spawn(async move { uncaught(life.call(&generation, &batch)).await });
+        // A dropped call ends there, too; a cancelled task is the relay stopping.
+        AbortOnDropHandle::new(call).await.unwrap_or_else(|_| Err(ExportError::retryable("the plugin host is stopping")))
     }
 
     fn limits(&self) -> Limits {
@@ -195,26 +206,13 @@ impl Exporter for WasmExporter {
     }
 }
 
-/// A spawned call that ends when nobody waits for it.
-struct Joined(JoinHandle<Result<(), ExportError>>);
-
-impl Future for Joined {
-    type Output = Result<(), ExportError>;
-
-    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
-        // A panic of the host's on this batch counts as a crash, so that the batch becomes suspect; a cancelled task is the relay stopping.
-        let failed = |why: JoinError| match why.is_panic() {
-            true => ExportError::Crashed { reason: format!("the plugin host failed: {why}") },
-            false => ExportError::retryable("the plugin host is stopping"),
-        };
-        std::pin::Pin::new(&mut self.0).poll(cx).map(|joined| joined.unwrap_or_else(|why| Err(failed(why))))
-    }
-}
-
-impl Drop for Joined {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+/// A panic of the host's on this batch counts as a crash, so that the batch becomes suspect.
+async fn uncaught(call: impl Future<Output = Result<(), ExportError>>) -> Result<(), ExportError> {
+    // What the call shared was made for threads that may die: its locks give what they hold.
+    AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|why| {
+        let said = why.downcast_ref::<&str>().copied().or_else(|| why.downcast_ref::<String>().map(String::as_str));
+        Err(ExportError::Crashed { reason: format!("the plugin host failed: {}", said.unwrap_or("a panic")) })
+    })
 }
 
 impl Life {

@@ -16,7 +16,7 @@ use crate::engine::{self, TickerGuard};
 use crate::guest::{self, GuestState, Shared};
 use crate::memory::{Budget, Reservation};
 use crate::metrics::Metrics;
-use crate::outbound::{Outbound, Resolver, Responder, SystemResolver, Way};
+use crate::outbound::{Authorities, Outbound, Resolver, Responder, SystemResolver, Way};
 use crate::payload::Payloads;
 use crate::policy::Policy;
 use crate::secrets::Secrets;
@@ -85,6 +85,7 @@ pub struct PluginHost {
     payloads: Arc<Payloads>,
     memory: Arc<Budget>,
     watcher: Arc<Watcher>,
+    authorities: Arc<Authorities>,
     /// What came out of registries.
     images: Store,
     _ticker: Arc<TickerGuard>,
@@ -129,8 +130,9 @@ impl PluginHost {
         let cache = Arc::new(Cache::open(&options.cache_dir, &engine)?);
         let ticker = engine::start_ticker(&engine).map_err(HostError::Thread)?;
         let (queue, images) = (CompileQueue::new(options.compiler.clone()), Store::new(&options.cache_dir));
-        let (payloads, memory, watcher) = (Arc::default(), Budget::new(options.memory_budget), Arc::default());
-        Ok(Arc::new(PluginHost { engine, linker, cache, queue, options, payloads, memory, watcher, images, _ticker: ticker }))
+        let (payloads, memory) = (Arc::default(), Budget::new(options.memory_budget));
+        let (watcher, authorities) = Default::default();
+        Ok(Arc::new(PluginHost { engine, linker, cache, queue, options, payloads, memory, watcher, authorities, images, _ticker: ticker }))
     }
 
     /// Begins to load a plugin and returns at once; [`Exporter::readiness`](flagpost_exporter::Exporter::readiness) says how it goes.
@@ -173,6 +175,7 @@ impl PluginHost {
             http: spec.http.clone(),
             secrets: Arc::clone(&secrets),
             resolver: Arc::clone(&self.options.resolver),
+            authorities: Arc::clone(&self.authorities),
             responder: self.options.responder.clone(),
             counters: Arc::clone(&counters),
             denials: Arc::clone(&denials),

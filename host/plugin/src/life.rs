@@ -184,6 +184,19 @@ impl Life {
         self.shared.counters.files_refused.one();
         facts.refused = Some(RefusedFile { reason, digest, at_unix_millis: self.host.clock().unix_millis() });
     }
+
+    /// A file of `http.tls` is another one.
+    async fn renew_certificates(&self) {
+        let plugin = self.shared.spec.name.as_str();
+        match self.shared.outbound.renew().await {
+            Ok(()) => tracing::info!(plugin, "the plugin's certificates were read again"),
+            Err(why) => {
+                self.shared.counters.certificates_refused.one();
+                tracing::warn!(plugin, "the plugin's certificates are not renewed, those before go on: {why}");
+                self.facts().last_error = Some(why);
+            }
+        }
+    }
 }
 
 /// Runs a plugin's life until it is aborted.
@@ -193,6 +206,7 @@ pub(crate) async fn run(life: Arc<Life>) {
     let is_file = life.shared.spec.image.is_none();
     let mut tried = if is_file { stamp(&path).await } else { None };
     let mut versions = is_file.then(|| life.host.watch(&path, tried));
+    let mut certificates = Certificates::watch(&life).await;
     let mut again = AGAIN.0;
     loop {
         if life.slot.current().is_none() {
@@ -213,7 +227,7 @@ pub(crate) async fn run(life: Arc<Life>) {
             }
         };
         life.facts().loads += 1;
-        match another(&life, &mut versions, tried, retry).await {
+        match another(&life, (&mut versions, &mut certificates), tried, retry).await {
             Some(version) => (tried, again) = (version, AGAIN.0),
             None => again = (again * 2).min(AGAIN.1),
         }
@@ -222,7 +236,12 @@ pub(crate) async fn run(life: Arc<Life>) {
 
 /// Waits for another version of the file than `tried`, or until the same one is to be tried again: `None`. Looks after idle instances
 /// meanwhile.
-async fn another(life: &Life, versions: &mut Option<watch::Receiver<Stamp>>, tried: Stamp, retry: Option<Duration>) -> Option<Stamp> {
+async fn another(
+    life: &Life,
+    (versions, certificates): (&mut Option<watch::Receiver<Stamp>>, &mut Certificates),
+    tried: Stamp,
+    retry: Option<Duration>,
+) -> Option<Stamp> {
     let retry_at = retry.map(|after| Instant::now() + after);
     let mut idle = tokio::time::interval(IDLE_POLL);
     idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -246,10 +265,40 @@ async fn another(life: &Life, versions: &mut Option<watch::Receiver<Stamp>>, tri
                 Err(_) => std::future::pending().await,
             },
             () = retried => return None,
+            () = certificates.changed() => match life.slot.current() {
+                Some(_) => life.renew_certificates().await,
+                // They may be what it is invalid for.
+                None => return None,
+            },
             () = life.asked.notified() => return None,
             _ = idle.tick() => if let Some(generation) = life.slot.current() {
                 generation.drop_idle(Instant::now());
             },
         }
+    }
+}
+
+/// The files of `http.tls`, watched like the plugin's own.
+struct Certificates(Vec<watch::Receiver<Stamp>>);
+
+impl Certificates {
+    async fn watch(life: &Life) -> Self {
+        let mut files = Vec::new();
+        for path in life.shared.outbound.certificates() {
+            files.push(life.host.watch(path, stamp(path).await));
+        }
+        Certificates(files)
+    }
+
+    /// Waits until one of them is another.
+    async fn changed(&mut self) {
+        if !self.0.is_empty() {
+            let changes = self.0.iter_mut().map(|file| Box::pin(file.changed()));
+            if futures_util::future::select_all(changes).await.0.is_ok() {
+                return;
+            }
+        }
+        // There are none, or the host is gone, and this task with it.
+        std::future::pending().await
     }
 }

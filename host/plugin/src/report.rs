@@ -151,4 +151,6 @@ pub struct PluginStats {
     pub replacements: u64,
     /// Files that were not taken in place of one that ran, and ran not.
     pub files_refused: u64,
+    /// Changes of the files of `http.tls` that cannot be used; those before go on.
+    pub certificates_refused: u64,
 }

@@ -44,6 +44,7 @@ counters!(
     metrics_dropped,
     replacements,
     files_refused,
+    certificates_refused,
 );
 
 /// One number that rises.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::server::Server;
-use common::{HOST, RUNTIME, features, file, guest, guest_with, load, options, probe, ready};
+use common::{HOST, RUNTIME, features, file, guest, guest_with, load, options, probe, ready, until};
 use flagpost_exporter::{ExportError, Exporter, Readiness};
 use flagpost_plugin::{HostOptions, PluginHost, PluginLimits, PluginReport, PluginSpec, PluginState, WasmExporter};
 
@@ -39,18 +39,9 @@ async fn generation(exporter: &WasmExporter, number: u64) {
     changes.wait_for(|now| *now == Readiness::Ready { generation: number }).await.unwrap();
 }
 
-/// Waits until the report fits. Only the file system is waited for.
+/// Waits until the report fits.
 async fn reported(exporter: &WasmExporter, what: &str, fits: impl Fn(&PluginReport) -> bool) -> PluginReport {
-    let asking = async {
-        loop {
-            let report = exporter.report();
-            if fits(&report) {
-                return report;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(120), asking).await.unwrap_or_else(|_| panic!("never: {what}; {:?}", exporter.report()))
+    until(what, async || Some(exporter.report()).filter(|report| fits(report))).await
 }
 
 async fn refused(exporter: &WasmExporter, words: &str) -> PluginReport {

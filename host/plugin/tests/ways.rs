@@ -12,8 +12,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use common::server::{Server, status};
-use common::{RUNTIME, ask, load, probe, ready};
-use flagpost_exporter::Secret;
+use common::{HOST, RUNTIME, ask, load, probe, ready, settled, until};
+use flagpost_exporter::{Exporter as _, Readiness, Secret};
 use flagpost_plugin::{HostOptions, PluginHost, PluginHttp, PluginSpec, Resolver};
 use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -139,6 +139,50 @@ fn a_certificates_file_that_cannot_be_used_makes_the_plugin_invalid_and_is_named
             let reason = common::invalid(with(http)).await;
             assert!(reason.contains(expected), "{reason}");
         }
+    });
+}
+
+#[test]
+fn certificates_that_change_are_read_again_and_what_cannot_be_used_changes_nothing() {
+    RUNTIME.block_on(async {
+        let (before, after) = (Pki::new(), Pki::new());
+        let (old_port, new_port) = (before.serve(true).await, after.serve(true).await);
+        let files = tempfile::tempdir().unwrap();
+        let file = |name: &str| files.path().join(name);
+        let take = |pki: &Pki, names: &[&str]| {
+            for name in names {
+                std::fs::copy(pki.file(name).unwrap(), file(name)).unwrap();
+            }
+        };
+        let spec = |port: u16| PluginSpec {
+            allowed_hosts: vec![format!("https://localhost:{port}")],
+            http: PluginHttp {
+                ca: Some(file("ca.pem")),
+                cert: Some(file("client.pem")),
+                key: Some(file("client.key")),
+                ..PluginHttp::default()
+            },
+            ..probe(json!({ "do": "http", "method": "GET", "url": format!("https://localhost:{port}/") }))
+        };
+        // What is missing at first is not waited for until the next try.
+        take(&before, &["ca.pem", "client.pem"]);
+        let (old, new) = (HOST.load(spec(old_port)).unwrap(), HOST.load(spec(new_port)).unwrap());
+        assert!(matches!(settled(&old).await, Readiness::Invalid { .. }));
+        take(&before, &["client.key"]);
+        for plugin in [&old, &new] {
+            plugin.readiness().unwrap().wait_for(|readiness| matches!(readiness, Readiness::Ready { .. })).await.unwrap();
+        }
+        assert_eq!(ask(&*old).await["status"], 200);
+        assert!(ask(&*new).await["connect"].is_string(), "another authority's server");
+
+        std::fs::write(file("client.pem"), "half of a certifi").unwrap();
+        until("the half is noticed", async || (old.stats().certificates_refused == 1).then_some(())).await;
+        assert_eq!(ask(&*old).await["status"], 200, "those before go on");
+        assert!(old.report().last_error.unwrap().contains("`http.tls.cert`) has no certificate in PEM"));
+
+        take(&after, &["ca.pem", "client.pem", "client.key"]);
+        until("the new ones hold", async || (ask(&*new).await["status"] == 200).then_some(())).await;
+        until("the old ones do not", async || ask(&*old).await["connect"].is_string().then_some(())).await;
     });
 }
 

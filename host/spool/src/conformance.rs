@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::ops::Range;
+use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use flagpost_event::{EventKind, StreamName};
@@ -19,7 +20,7 @@ macro_rules! conforms {
             events_read_back_as_they_were_appended,
             a_read_keeps_to_its_limits_and_gives_one_event_at_least,
             numbers_are_dense_per_stream_over_parts_of_one_append,
-            a_watcher_hears_of_the_head,
+            a_follower_hears_of_its_streams_head,
             waiting_bytes_add_up,
             trimmed_events_are_gone_and_the_others_stay,
             streams_that_are_not_named_are_not_trimmed,
@@ -91,7 +92,6 @@ pub(crate) async fn a_new_stream_is_empty_and_begins_at_one(log: Log) {
     assert_eq!(log.stream(&feature()), stream);
     assert_ne!(log.stream(&tracking()), stream);
     assert_eq!(log.bounds(stream), Bounds { oldest: 1, head: 1 });
-    assert_eq!(*log.watch(stream).borrow(), 1);
     assert!(matches!(log.read(stream, 1, limit(10, 1000)).await.unwrap(), Read::End));
     assert_eq!(log.bytes_before(stream, 1), 0);
     assert_eq!(log.appended_at(stream, 1), None);
@@ -133,13 +133,19 @@ pub(crate) async fn numbers_are_dense_per_stream_over_parts_of_one_append(log: L
     assert_eq!((log.bounds(a).head, log.bounds(b).head), (6, 6));
 }
 
-pub(crate) async fn a_watcher_hears_of_the_head(log: Log) {
+fn is_now(future: impl Future<Output = ()>) -> bool {
+    std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+}
+
+pub(crate) async fn a_follower_hears_of_its_streams_head(log: Log) {
     let (a, b) = (log.stream(&feature()), log.stream(&tracking()));
-    let (mut of_a, of_b) = (log.watch(a), log.watch(b));
-    log.append(vec![part(a, 1..11)]).await.unwrap();
-    of_a.wait_for(|&head| head == 11).await.unwrap();
-    assert_eq!(*of_b.borrow(), 1);
-    assert!(!of_b.has_changed().unwrap());
+    let (of_a, of_b) = (log.follow(a), log.follow(b));
+    assert!(is_now(of_a.reached(1)) && !is_now(of_a.reached(2)));
+    let (appended, ()) = tokio::join!(log.append(vec![part(a, 1..11)]), of_a.reached(11));
+    appended.unwrap();
+    assert!(!is_now(of_b.reached(2)));
+    assert!(is_now(log.follow(a).reached(11)), "one that begins later knows it");
+    assert!(!is_now(log.follow(StreamId(u32::MAX)).reached(2)));
 }
 
 pub(crate) async fn waiting_bytes_add_up(log: Log) {

@@ -112,6 +112,7 @@ mod conformance;
 mod disk;
 mod disk_log;
 mod export;
+mod head;
 mod ledger;
 mod lock;
 mod log;
@@ -127,6 +128,7 @@ pub use check::{CheckReport, SegmentCheck, StreamCheck, check};
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use disk_log::{Damage, DiskLog, DiskLogOptions, OpenReport};
 pub use export::{ExportError, ExportReport, StreamExport, export};
+pub use head::Follower;
 pub use ledger::{
     BadLetterId, Ledger, LedgerError, LedgerReport, Letter, LetterChange, LetterFilter, LetterId, LetterOwner, LetterSummary, Rebuilt,
 };

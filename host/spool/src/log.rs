@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use flagpost_event::StreamName;
-use tokio::sync::watch;
+
+use crate::head::Follower;
 
 /// A stream's number within one store. Stable for the store's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,8 +39,8 @@ pub trait EventLog: Send + Sync + 'static {
     /// The numbers that are held.
     fn bounds(&self, stream: StreamId) -> Bounds;
 
-    /// Changes whenever events of the stream became durable; the value is [`Bounds::head`].
-    fn watch(&self, stream: StreamId) -> watch::Receiver<u64>;
+    /// Waits for [`Bounds::head`] to move.
+    fn follow(&self, stream: StreamId) -> Follower;
 
     /// Events from number `from` on, within the limit (at least one event, however large). [`Read::Damaged`] and [`Read::Gone`] name
     /// numbers that cannot be had: a reader steps over them and counts them.

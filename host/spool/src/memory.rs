@@ -13,9 +13,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use flagpost_event::{Clock, StreamName};
-use tokio::sync::watch;
 
-use crate::{AppendError, Bounds, EventLog, Part, Pressure, Read, ReadError, ReadLimit, Run, SegmentInfo, StreamId};
+use crate::head::Followers;
+use crate::{AppendError, Bounds, EventLog, Follower, Part, Pressure, Read, ReadError, ReadLimit, Run, SegmentInfo, StreamId};
 
 /// Most events of a block, as on disk.
 const BLOCK_EVENTS: u64 = 1_000;
@@ -53,7 +53,7 @@ struct Stream {
     bytes: u64,
     /// Every event below was given up by the caller, also where its block is still held.
     keep_from: u64,
-    changed: watch::Sender<u64>,
+    followers: Followers,
 }
 
 /// Consecutive events; the event after its last one is the next block's first, or the head.
@@ -146,6 +146,10 @@ impl MemoryLog {
 }
 
 impl State {
+    fn stream_mut(&mut self, id: StreamId) -> Option<&mut Stream> {
+        self.streams.get_mut(id.0 as usize)
+    }
+
     fn stream(&self, id: StreamId) -> Option<&Stream> {
         self.streams.get(id.0 as usize)
     }
@@ -162,7 +166,7 @@ impl State {
             self.held += block.cost();
             stream.blocks.push_back(block);
         }
-        stream.changed.send_replace(stream.head);
+        stream.followers.moved(stream.head);
     }
 }
 
@@ -171,8 +175,8 @@ impl EventLog for MemoryLog {
     fn stream(&self, name: &StreamName) -> StreamId {
         let mut state = self.state();
         let index = state.streams.iter().position(|stream| stream.name == *name).unwrap_or_else(|| {
-            let changed = watch::Sender::new(1);
-            let stream = Stream { name: name.clone(), blocks: VecDeque::new(), head: 1, bytes: 0, keep_from: 1, changed };
+            let followers = Followers::new(1);
+            let stream = Stream { name: name.clone(), blocks: VecDeque::new(), head: 1, bytes: 0, keep_from: 1, followers };
             state.streams.push(stream);
             state.streams.len() - 1
         });
@@ -207,8 +211,8 @@ impl EventLog for MemoryLog {
         self.state().stream(stream).map_or(Bounds { oldest: 1, head: 1 }, Stream::bounds)
     }
 
-    fn watch(&self, stream: StreamId) -> watch::Receiver<u64> {
-        self.state().stream(stream).map_or_else(|| watch::channel(1).1, |stream| stream.changed.subscribe())
+    fn follow(&self, stream: StreamId) -> Follower {
+        self.state().stream_mut(stream).map_or_else(|| Followers::new(1).follow(), |stream| stream.followers.follow())
     }
 
     async fn read(&self, stream: StreamId, from: u64, limit: ReadLimit) -> Result<Read, ReadError> {

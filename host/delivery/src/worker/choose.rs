@@ -32,6 +32,8 @@ impl Worker {
         let (from, until) = self.lanes.gap();
         let end = until.unwrap_or(head).min(head);
         let mut wake = None;
+        // Where events wait already, more of them change nothing but what `trigger` counts.
+        self.awaited = if from < end { u64::MAX } else { head + 1 };
         let (mut unparked, mut parked, mut troubled) = (0, 0, false);
         for lane in self.lanes.open() {
             *if lane.parked { &mut parked } else { &mut unparked } += 1;
@@ -90,7 +92,10 @@ impl Worker {
         let age = stored.map_or(0, |at| self.context.clock.unix_millis().saturating_sub(at));
         let age = Duration::from_millis(age).max(now.duration_since(seen));
         match self.policy().flush_interval.checked_sub(age).filter(|left| !left.is_zero()) {
-            Some(left) => Err(Some(now + left)),
+            Some(left) => {
+                self.awaited = from + enough;
+                Err(Some(now + left))
+            }
             None => {
                 self.flush_until = end;
                 Ok(end)

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use flagpost_event::{Clock, StreamName};
 use flagpost_exporter::{Limits, Readiness};
-use flagpost_spool::{ConsumerId, ConsumerRecord, DropReason, EventLog, Ledger, Plan};
+use flagpost_spool::{ConsumerId, ConsumerRecord, DropReason, EventLog, Follower, Ledger, Plan};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -90,7 +90,9 @@ pub(crate) struct Worker {
     spec: TaskSpec,
     status: Arc<TaskStatus>,
     orders: watch::Receiver<Orders>,
-    head: watch::Receiver<u64>,
+    head: Follower,
+    /// Nothing changes before the head is here, as far as the log is concerned.
+    awaited: u64,
     readiness: Option<watch::Receiver<Readiness>>,
     random: StdRng,
     lanes: Lanes,
@@ -133,7 +135,8 @@ impl Worker {
         let readiness = spec.exporter.readiness();
         Worker {
             id: record.id,
-            head: context.log.watch(status.stream_id()),
+            head: context.log.follow(status.stream_id()),
+            awaited: u64::MAX,
             lanes: Lanes::restore(record.cursor, record.plan.clone(), now),
             context,
             spec,
@@ -205,7 +208,7 @@ impl Worker {
             tokio::select! {
                 Some(landing) = self.flights.next(), if !self.flights.is_empty() => self.land(landing).await,
                 changed = self.orders.changed() => if changed.is_err() { break },
-                changed = self.head.changed() => if changed.is_err() { break },
+                () = self.head.reached(self.awaited) => {}
                 alive = readiness_changed => if !alive {
                     // Nobody can change it any more: what it says now holds.
                     self.forget_readiness();
@@ -225,6 +228,7 @@ impl Worker {
     /// Starts what can be started. Returns when to look again even if nothing else changes.
     async fn work(&mut self) -> Option<Instant> {
         loop {
+            self.awaited = u64::MAX;
             let now = Instant::now();
             if let Some(until) = self.pause {
                 if now < until {

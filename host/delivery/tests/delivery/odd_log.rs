@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use flagpost_event::{Clock, StreamName};
-use flagpost_spool::{AppendError, Bounds, EventLog, MemoryLog, Part, Pressure, Read, ReadError, ReadLimit, SegmentInfo, StreamId};
-use tokio::sync::watch;
+use flagpost_spool::{
+    AppendError, Bounds, EventLog, Follower, MemoryLog, Part, Pressure, Read, ReadError, ReadLimit, SegmentInfo, StreamId,
+};
 
 /// What it does, to be changed while it is used.
 #[derive(Debug, Default)]
@@ -54,8 +55,8 @@ impl EventLog for OddLog {
     fn bounds(&self, stream: StreamId) -> Bounds {
         self.0.bounds(stream)
     }
-    fn watch(&self, stream: StreamId) -> watch::Receiver<u64> {
-        self.0.watch(stream)
+    fn follow(&self, stream: StreamId) -> Follower {
+        self.0.follow(stream)
     }
     async fn read(&self, stream: StreamId, from: u64, mut limit: ReadLimit) -> Result<Read, ReadError> {
         let Oddities { damaged, fails, reads, .. } = &*self.1;

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flagpost_exporter::{Secret, chain_without_url};
-use reqwest::{Certificate, Identity, Proxy};
+use reqwest::Proxy;
+use rustls::ClientConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use url::Url;
 
 use super::Way;
@@ -23,8 +26,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const PROXIES: [&str; 6] = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
 pub(super) fn build(way: &Way) -> Result<reqwest::Client, String> {
-    // A second provider of a program that embeds us is as good.
-    drop(rustls::crypto::ring::default_provider().install_default());
     let http = &way.http;
     let proxy = http.proxy.as_ref().map(Secret::reveal);
     // The operator named the proxy, so its own address is not judged.
@@ -34,39 +35,55 @@ pub(super) fn build(way: &Way) -> Result<reqwest::Client, String> {
         Some(url) => host_of(url).into_iter().collect(),
     };
     let resolver = Arc::new(CheckedResolver::new(Arc::clone(&way.policy), Arc::clone(&way.resolver), proxies));
-    let authorities = http.ca.as_deref().map(|path| read(path, "ca").and_then(|pem| certificates(path, &pem))).transpose()?;
-    let identity = match (&http.cert, &http.key) {
-        (Some(cert), Some(key)) => Some(identity(cert, key)?),
-        _ => None,
+    let mut builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls(way)?)
+        .user_agent(concat!("flagpost/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_max_idle_per_host(IDLE_PER_HOST)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .dns_resolver(resolver);
+    builder = match proxy {
+        None => builder.no_proxy(),
+        Some("env") => builder,
+        // Its text may hold a password.
+        Some(url) => builder.no_proxy().proxy(Proxy::all(url).map_err(|_| "http.proxy cannot be used; expected `http://proxy:3128`")?),
     };
-    let builder = || -> Result<reqwest::ClientBuilder, String> {
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("flagpost/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_max_idle_per_host(IDLE_PER_HOST)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .dns_resolver(Arc::clone(&resolver));
-        builder = match proxy {
-            None => builder.no_proxy(),
-            Some("env") => builder,
-            // Its text may hold a password.
-            Some(url) => builder.no_proxy().proxy(Proxy::all(url).map_err(|_| "http.proxy cannot be used; expected `http://proxy:3128`")?),
-        };
-        if let Some(identity) = &identity {
-            builder = builder.identity(identity.clone());
+    builder.build().map_err(chain_without_url)
+}
+
+/// Whom the client trusts and who it is. TLS sessions are its own; the system's authorities are read once for all plugins.
+fn tls(way: &Way) -> Result<ClientConfig, String> {
+    let http = &way.http;
+    let mut authorities = way.authorities.of_system();
+    if let Some(path) = &http.ca {
+        let trusted = Arc::make_mut(&mut authorities);
+        for own in certificates(path, "ca")? {
+            trusted
+                .add(own)
+                .map_err(|why| format!("{} (key `http.tls.ca`) has a certificate that cannot be used: {why}", path.display()))?;
         }
-        Ok(builder)
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let trusting = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|why| why.to_string())?
+        .with_root_certificates(authorities);
+    let mut tls = match (&http.cert, &http.key) {
+        (Some(cert), Some(key)) => {
+            let none = || {
+                let (cert, key) = (cert.display(), key.display());
+                format!("{cert} and {key} (keys `http.tls.cert` and `http.tls.key`) are no certificate with its key in PEM")
+            };
+            let chain = certificates(cert, "cert")?;
+            let key = PrivateKeyDer::from_pem_slice(&read(key, "key")?).map_err(|_| none())?;
+            trusting.with_client_auth_cert(chain, key).map_err(|_| none())?
+        }
+        _ => trusting.with_no_client_auth(),
     };
-    let own = authorities.unwrap_or_default();
-    builder()?.tls_certs_merge(own.clone()).build().or_else(|why| {
-        tracing::warn!(
-            error = chain_without_url(why),
-            "the system's certificates cannot be read: https will fail for plugins, but for their own http.tls.ca; install ca-certificates"
-        );
-        builder()?.tls_certs_only(own).build().map_err(chain_without_url)
-    })
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(tls)
 }
 
 fn host_of(url: &str) -> Option<String> {
@@ -78,20 +95,12 @@ fn read(path: &Path, key: &str) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|why| format!("{} (key `http.tls.{key}`) cannot be read: {why}", path.display()))
 }
 
-fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<Certificate>, String> {
-    match Certificate::from_pem_bundle(pem) {
+fn certificates(path: &Path, key: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let pem = read(path, key)?;
+    match CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>() {
         Ok(found) if !found.is_empty() => Ok(found),
-        _ => Err(format!("{} (key `http.tls.ca`) has no certificate in PEM", path.display())),
+        _ => Err(format!("{} (key `http.tls.{key}`) has no certificate in PEM", path.display())),
     }
-}
-
-fn identity(cert: &Path, key: &Path) -> Result<Identity, String> {
-    let mut pem = read(cert, "cert")?;
-    pem.push(b'\n');
-    pem.extend(read(key, "key")?);
-    Identity::from_pem(&pem).map_err(|_| {
-        format!("{} and {} (keys `http.tls.cert` and `http.tls.key`) are no certificate with its key in PEM", cert.display(), key.display())
-    })
 }
 
 #[cfg(test)]

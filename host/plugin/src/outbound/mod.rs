@@ -9,6 +9,7 @@
 //! A request ends before the call does: at most four fifths of what is left of the call's wall time. A destination that hangs is then an
 //! error that the guest can turn into `retryable`, not a killed guest.
 
+mod authorities;
 mod client;
 mod redirect;
 mod resolver;
@@ -16,10 +17,12 @@ mod responder;
 mod simple;
 mod wasi;
 
+pub(crate) use authorities::Authorities;
 pub use resolver::{Resolver, SystemResolver};
 pub use responder::{Responder, Unanswered};
 pub(crate) use wasi::WasiHooks;
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -60,6 +63,7 @@ pub(crate) struct Way {
     pub(crate) http: PluginHttp,
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) resolver: Arc<dyn Resolver>,
+    pub(crate) authorities: Arc<Authorities>,
     /// Answers in place of the network.
     pub(crate) responder: Option<Arc<dyn Responder>>,
     pub(crate) counters: Arc<Counters>,
@@ -78,6 +82,7 @@ impl Outbound {
             http: PluginHttp::default(),
             secrets: Arc::default(),
             resolver: Arc::clone(&self.0.way.resolver),
+            authorities: Arc::clone(&self.0.way.authorities),
             responder: None,
             counters: Arc::default(),
             denials,
@@ -93,6 +98,24 @@ impl Outbound {
         let outbound = self.clone();
         // Only a panic could be lost here; the first request would meet it again.
         tokio::task::spawn_blocking(move || outbound.client().map(drop)).await.unwrap_or(Ok(()))
+    }
+
+    /// The files of certificates and their key.
+    pub(crate) fn certificates(&self) -> impl Iterator<Item = &Path> {
+        let PluginHttp { ca, cert, key, .. } = &self.0.way.http;
+        [ca, cert, key].into_iter().flatten().map(PathBuf::as_path)
+    }
+
+    /// Makes the client anew of what is in the files now. When that fails the one before goes on.
+    pub(crate) async fn renew(&self) -> Result<(), String> {
+        let outbound = self.clone();
+        let made = tokio::task::spawn_blocking(move || {
+            let new = client::build(&outbound.0.way)?;
+            // Requests that are under way end on the one before.
+            *outbound.0.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
+            Ok(())
+        });
+        made.await.unwrap_or_else(|why| Err(format!("the client cannot be made: {why}")))
     }
 
     /// Whether the request may be made at all. A refusal is counted and logged with what to write into the configuration.

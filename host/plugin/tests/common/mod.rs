@@ -6,6 +6,7 @@ pub mod server;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use flagpost_event::{BatchId, EventBatch, EventKind, StreamName};
@@ -71,6 +72,19 @@ pub fn readiness(exporter: &WasmExporter) -> Readiness {
 /// Waits for the end of preparing and returns what came.
 pub async fn settled(exporter: &WasmExporter) -> Readiness {
     exporter.readiness().unwrap().wait_for(|readiness| *readiness != Readiness::Preparing).await.unwrap().clone()
+}
+
+/// Asks until there is an answer. Only the file system is waited for.
+pub async fn until<T>(what: &str, mut answer: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(found) = answer().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), asking).await.unwrap_or_else(|_| panic!("never: {what}"))
 }
 
 /// The reason why a plugin is invalid.

@@ -397,6 +397,9 @@ const PLUGIN_COUNTERS: &[PluginCounter] = &[
     ("flagpost_plugin_metrics_dropped", "Numbers of the plugin's own dropped over the bounds", |stats| stats.metrics_dropped),
     ("flagpost_plugin_replacements", "Files that took the place of one that ran", |stats| stats.replacements),
     ("flagpost_plugin_files_refused", "Files that were not taken in place of one that ran", |stats| stats.files_refused),
+    ("flagpost_plugin_certificates_refused", "Changes of the files of http.tls that cannot be used; those before go on", |stats| {
+        stats.certificates_refused
+    }),
 ];
 
 /// A gauge of a plugin: name, help, value.

@@ -19,11 +19,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use flagpost_event::StreamName;
-use tokio::sync::watch;
 
 pub use self::open::{Damage, DiskLogOptions, OpenReport};
 use self::reader::{OnDisk, Plan, Unreadable};
 use self::shared::Shared;
+use crate::head::{Follower, Followers};
 use crate::log::{AppendError, Bounds, EventLog, Part, Pressure, Read, ReadError, ReadLimit, SegmentInfo, StreamId};
 use crate::segment::file_name;
 use crate::stats::LogStats;
@@ -114,11 +114,11 @@ impl EventLog for DiskLog {
         self.shared.state().bounds(stream)
     }
 
-    fn watch(&self, stream: StreamId) -> watch::Receiver<u64> {
-        match self.shared.state().streams.get(&stream) {
-            Some(stream) => stream.changed.subscribe(),
+    fn follow(&self, stream: StreamId) -> Follower {
+        match self.shared.state().streams.get_mut(&stream) {
+            Some(stream) => stream.followers.follow(),
             // An id that nobody was given: nothing will ever come.
-            None => watch::Sender::new(1).subscribe(),
+            None => Followers::new(1).follow(),
         }
     }
 

@@ -64,8 +64,8 @@ impl Shared {
         touched.dedup();
         state.publish(sequence, used, blocks);
         for id in touched {
-            if let Some(stream) = state.streams.get(&id) {
-                stream.changed.send_replace(stream.head);
+            if let Some(stream) = state.streams.get_mut(&id) {
+                stream.followers.moved(stream.head);
             }
         }
     }

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use flagpost_event::StreamName;
-use tokio::sync::watch;
 
+use crate::head::Followers;
 use crate::log::{Bounds, SegmentInfo, StreamId};
 use crate::recovery::{Found, Known, Recovered};
 use crate::segment::map::{BlockAt, Held, SegmentMap, count};
@@ -34,7 +34,7 @@ pub(super) struct Stream {
     pub(super) name: StreamName,
     pub(super) head: u64,
     pub(super) bytes: u64,
-    pub(super) changed: watch::Sender<u64>,
+    pub(super) followers: Followers,
     /// The newest blocks, without a gap up to the head.
     pub(super) tail: VecDeque<TailBlock>,
 }
@@ -177,7 +177,7 @@ impl State {
 
     fn insert_stream(&mut self, id: StreamId, name: StreamName, head: u64, bytes: u64) {
         self.by_name.insert(name.clone(), id);
-        self.streams.insert(id, Stream { name, head, bytes, changed: watch::Sender::new(head), tail: VecDeque::new() });
+        self.streams.insert(id, Stream { name, head, bytes, followers: Followers::new(head), tail: VecDeque::new() });
     }
 
     /// The table of a segment that begins now.
