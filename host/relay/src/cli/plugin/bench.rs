@@ -30,6 +30,8 @@ use crate::config::{self, Format, Sources, Target};
 
 /// Turns of each side; the middle one is reported.
 const TURNS: usize = 9;
+/// Lines of one piece of a batch: the log gives what was taken together together.
+const BLOCK: usize = 100;
 /// Calls of which the middle one is reported, where one call is measured.
 const CALLS: usize = 15;
 
@@ -156,7 +158,8 @@ struct Batches {
 impl Batches {
     fn of(&self, count: usize) -> EventBatch {
         let lines: Vec<_> = self.lines.iter().cycle().take(count).cloned().collect();
-        EventBatch::new(BatchId::new(format!("bench-{}-1-{count}", self.stream.kind)), self.stream.clone(), 1, lines)
+        let blocks: Vec<_> = lines.chunks(BLOCK).map(|lines| Bytes::from(lines.concat())).collect();
+        EventBatch::new(BatchId::new(format!("bench-{}-1-{count}", self.stream.kind)), self.stream.clone(), 1, blocks)
     }
 }
 
