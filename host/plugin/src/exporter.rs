@@ -88,6 +88,7 @@ impl WasmExporter {
             generation: generation.as_ref().map(|generation| generation.number),
             bulk: generation.as_ref().map(|generation| generation.bulk),
             last_error: facts.last_error.clone(),
+            certificates_refused: facts.certificates_refused.clone(),
             memory_peak: life.shared.memory_peak.get(),
             stats: self.stats(),
         }

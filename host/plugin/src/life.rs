@@ -62,6 +62,7 @@ pub(crate) struct Facts {
     /// The image it came out of, with its digest.
     pub(crate) image: Option<String>,
     pub(crate) last_error: Option<String>,
+    pub(crate) certificates_refused: Option<String>,
     pub(crate) loading: Option<LoadStep>,
     pub(crate) refused: Option<RefusedFile>,
     /// What the file last tried does not take of its configuration.
@@ -188,14 +189,15 @@ impl Life {
     /// A file of `http.tls` is another one.
     async fn renew_certificates(&self) {
         let plugin = self.shared.spec.name.as_str();
-        match self.shared.outbound.renew().await {
-            Ok(()) => tracing::info!(plugin, "the plugin's certificates were read again"),
-            Err(why) => {
+        let refused = self.shared.outbound.renew().await.err();
+        match &refused {
+            None => tracing::info!(plugin, "the plugin's certificates were read again"),
+            Some(why) => {
                 self.shared.counters.certificates_refused.one();
                 tracing::warn!(plugin, "the plugin's certificates are not renewed, those before go on: {why}");
-                self.facts().last_error = Some(why);
             }
         }
+        self.facts().certificates_refused = refused;
     }
 }
 

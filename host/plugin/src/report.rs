@@ -57,6 +57,8 @@ pub struct PluginReport {
     pub bulk: Option<bool>,
     /// Its last failed call.
     pub last_error: Option<String>,
+    /// Why the files of `http.tls` that changed are not used; those before go on.
+    pub certificates_refused: Option<String>,
     /// Largest linear memory an instance had, in bytes.
     pub memory_peak: u64,
     /// What it did so far.

@@ -89,7 +89,12 @@ fn tell(plugin: &Value) {
     say(format_args!("  interface   {}", text("interface")));
     let granted: Vec<_> = plugin["grants"]["hosts"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     say(format_args!("  may reach   {}", if granted.is_empty() { "nothing".to_owned() } else { granted.join(", ") }));
-    for (title, value) in [("reason", &plugin["reason"]), ("refused", &plugin["refused"]["reason"]), ("last error", &plugin["lastError"])] {
+    for (title, value) in [
+        ("reason", &plugin["reason"]),
+        ("refused", &plugin["refused"]["reason"]),
+        ("http.tls", &plugin["certificatesRefused"]),
+        ("last error", &plugin["lastError"]),
+    ] {
         if let Some(value) = value.as_str() {
             say(format_args!("  {title:<11} {value}"));
         }
