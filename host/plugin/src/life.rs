@@ -152,12 +152,13 @@ impl Life {
             older.retire(memory);
             self.shared.counters.replacements.one();
         }
-        self.readiness.send_replace(Readiness::Ready { generation: number });
         if replaced {
             tracing::info!(plugin, interface, bulk, digest, image, generation = number, "another file took the plugin's place");
         } else {
             tracing::info!(plugin, interface, bulk, digest, image, "the plugin is ready");
         }
+        // Last: who waits for it finds the line in the log.
+        self.readiness.send_replace(Readiness::Ready { generation: number });
     }
 
     /// The file of a plugin that runs is not there any more.
