@@ -1,17 +1,35 @@
-//! Six languages: from `flagpost plugin new` to delivered events, by the documented commands and the languages' own toolchains.
+//! Six languages, two worlds: from `flagpost plugin new` to delivered events, by the documented commands and the languages' own toolchains.
 
 use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flagpost_tests::{Answer, Author, Program, Setup, Target, event_number, events};
 use serde_json::Value;
 
+/// What the schema and what `configure` complain about, before anything runs.
+fn wrong_configuration_is_refused(author: &Author, component: &Path) {
+    for (endpoint, complaint) in
+        [("5", "config.endpoint"), ("in.acme.dev", "config.endpoint: expected an address that begins with https://")]
+    {
+        let text = format!(
+            "evaluation: none\nexporters:\n  - kind: wasm\n    name: acme\n    path: {}\n    config:\n      endpoint: {endpoint}\n",
+            component.display()
+        );
+        let file = component.with_file_name("wrong.yaml");
+        fs::write(&file, text).unwrap();
+        let finished = author.run(&["validate", "--config", file.to_str().unwrap()]);
+        assert!(!finished.status.success(), "{}", finished.text);
+        assert!(finished.text.contains("line 7: ") && finished.text.contains(complaint), "{endpoint}: {}", finished.text);
+    }
+}
+
 /// Makes, builds, tests, inspects, drops in, names in the configuration, grants; then events come, and the API is busy once.
-async fn from_nothing_to_delivered_events(language: &str, name_of_language: &str) {
-    let name = format!("acme-{language}");
+async fn from_nothing_to_delivered_events(language: &str, name_of_language: &str, world: &str) {
+    let name = format!("acme-{language}-{world}");
     let setup = Setup::new();
     let author = Author::at(setup.directory());
-    let Some(component) = author.project(language, &name) else { return };
+    let Some(component) = author.project(language, world, &name) else { return };
 
     let tested = author.good(&["test", &name]);
     assert!(tested.contains("test/golden.txt: the same"), "{tested}");
@@ -19,7 +37,7 @@ async fn from_nothing_to_delivered_events(language: &str, name_of_language: &str
     // What the API says becomes the same outcome in every language.
     for (reply, outcome) in [
         ("{ status: 503 }", "  = retryable: HTTP 503\n"),
-        ("{ status: 401 }", "  = misconfigured: HTTP 401: is config.key right?\n"),
+        ("{ status: 401 }", "  = misconfigured: HTTP 401: "),
         ("{ status: 400, body: bad value }", "  = rejected: HTTP 400: bad value\n"),
         ("{ error: connect }", "  = retryable: "),
     ] {
@@ -30,7 +48,11 @@ async fn from_nothing_to_delivered_events(language: &str, name_of_language: &str
     }
     let inspected = author.good(&["inspect", "--json", component.to_str().unwrap()]);
     let inspected: Value = serde_json::from_str(&inspected).unwrap();
-    assert_eq!(inspected["interface"], "flagpost:plugin/exporter@0.1.0");
+    let interface = if world == "plugin" { "exporter" } else { "managed-exporter" };
+    assert_eq!(inspected["interface"], format!("flagpost:plugin/{interface}@0.1.0"));
+    if world == "managed-plugin" {
+        wrong_configuration_is_refused(&author, &component);
+    }
     let languages = inspected["languages"].as_array().unwrap();
     assert!(languages.iter().any(|language| language.as_str().unwrap().starts_with(name_of_language)), "{languages:?}");
 
@@ -75,30 +97,60 @@ async fn from_nothing_to_delivered_events(language: &str, name_of_language: &str
 
 #[tokio::test]
 async fn an_author_in_rust_sees_events_delivered() {
-    from_nothing_to_delivered_events("rust", "Rust").await;
+    from_nothing_to_delivered_events("rust", "Rust", "plugin").await;
+}
+
+#[tokio::test]
+async fn an_author_in_rust_sees_events_delivered_by_the_full_contract() {
+    from_nothing_to_delivered_events("rust", "Rust", "managed-plugin").await;
 }
 
 #[tokio::test]
 async fn an_author_in_javascript_sees_events_delivered() {
-    from_nothing_to_delivered_events("js", "JavaScript").await;
+    from_nothing_to_delivered_events("js", "JavaScript", "plugin").await;
+}
+
+#[tokio::test]
+async fn an_author_in_javascript_sees_events_delivered_by_the_full_contract() {
+    from_nothing_to_delivered_events("js", "JavaScript", "managed-plugin").await;
 }
 
 #[tokio::test]
 async fn an_author_in_typescript_sees_events_delivered() {
-    from_nothing_to_delivered_events("ts", "TypeScript").await;
+    from_nothing_to_delivered_events("ts", "TypeScript", "plugin").await;
+}
+
+#[tokio::test]
+async fn an_author_in_typescript_sees_events_delivered_by_the_full_contract() {
+    from_nothing_to_delivered_events("ts", "TypeScript", "managed-plugin").await;
 }
 
 #[tokio::test]
 async fn an_author_in_python_sees_events_delivered() {
-    from_nothing_to_delivered_events("python", "Python").await;
+    from_nothing_to_delivered_events("python", "Python", "plugin").await;
+}
+
+#[tokio::test]
+async fn an_author_in_python_sees_events_delivered_by_the_full_contract() {
+    from_nothing_to_delivered_events("python", "Python", "managed-plugin").await;
 }
 
 #[tokio::test]
 async fn an_author_in_go_sees_events_delivered() {
-    from_nothing_to_delivered_events("go", "Go").await;
+    from_nothing_to_delivered_events("go", "Go", "plugin").await;
+}
+
+#[tokio::test]
+async fn an_author_in_go_sees_events_delivered_by_the_full_contract() {
+    from_nothing_to_delivered_events("go", "Go", "managed-plugin").await;
 }
 
 #[tokio::test]
 async fn an_author_in_c_sees_events_delivered() {
-    from_nothing_to_delivered_events("c", "C").await;
+    from_nothing_to_delivered_events("c", "C", "plugin").await;
+}
+
+#[tokio::test]
+async fn an_author_in_c_sees_events_delivered_by_the_full_contract() {
+    from_nothing_to_delivered_events("c", "C", "managed-plugin").await;
 }

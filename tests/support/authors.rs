@@ -71,14 +71,14 @@ impl Author {
         }
     }
 
-    /// Makes a project and builds it; gives the component. `None`: the language's toolchain is not there, and the test may be skipped.
-    pub fn project(&self, language: &str, name: &str) -> Option<PathBuf> {
+    /// Makes a project of a world and builds it; gives the component. `None`: the language's toolchain is not there, and the test may be skipped.
+    pub fn project(&self, language: &str, world: &str, name: &str) -> Option<PathBuf> {
         let (_, toolchain) = LANGUAGES.iter().find(|(short, _)| *short == language).expect("a language");
         let toolchain = match toolchain {
             Some((link, tool)) => Some((*link, installed(tool)?)),
             None => None,
         };
-        self.good(&["new", "--lang", language, name]);
+        self.good(&["new", "--lang", language, "--world", world, name]);
         let project = self.directory.join(name);
         if let Some((link, tool)) = toolchain {
             holds_the_same(&project, &tool);

@@ -52,6 +52,53 @@ interface Exporter {
   isBulk(): boolean;
 }
 
+/** What a plugin says about itself. */
+interface Descriptor {
+  name: string;
+  version: string;
+  /** JSON Schema of the exporter's `config:`; "" takes none. */
+  configSchema: string;
+  /** None: both. */
+  kinds: ('feature' | 'tracking')[];
+  /** What `payload` will be. */
+  encoding: 'typed' | 'json-array' | 'json-lines';
+  /** Most events per call; 0: the relay's own limit. */
+  maxEvents: number;
+  /** Most bytes per call; 0: the relay's own limit. */
+  maxBytes: number;
+}
+
+/** One complaint about the configuration: `retry.max`, `hosts[2]`, or "" for the whole. */
+interface Diagnostic {
+  path: string;
+  message: string;
+}
+
+/** The events of one call. */
+interface Batch {
+  /** Names exactly these events: an idempotency key. */
+  id: string;
+  /** From 1. */
+  attempt: number;
+  count: number;
+  kind: 'feature' | 'tracking';
+  payload: { tag: 'typed'; val: FlagpostEvent[] } | { tag: 'json-array'; val: string } | { tag: 'json-lines'; val: string };
+}
+
+/** What a plugin of the world `managed-plugin` exports as `managedExporter`. */
+interface ManagedExporter {
+  /** Asked once, with nothing granted. */
+  describe(): Descriptor;
+  /** Called once in each instance, before anything but `describe`. Throws `Diagnostic[]`: the plugin does not run then. */
+  configure(configJson: string): void;
+  /** true: batches; false: events as they arrive. */
+  isBulk(): boolean;
+  /** Returns when all events are safe at the destination; otherwise throws an `ExportError`. */
+  export(batch: Batch): void;
+  /** Nothing more comes to this instance. Best effort. */
+  close(): void;
+}
+
 /** What `send` throws stands in `payload`. */
 interface SendFailed {
   payload: { tag: 'denied' | 'connect' | 'other'; val: string } | { tag: 'timeout'; val?: undefined };

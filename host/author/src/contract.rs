@@ -1,6 +1,8 @@
 //! The contract's text, and worlds out of it.
 
+use std::fmt;
 use std::path::Path;
+use std::str::FromStr;
 
 use wit_component::StringEncoding;
 use wit_parser::{Resolve, WorldId};
@@ -8,11 +10,45 @@ use wit_parser::{Resolve, WorldId};
 /// `wit/flagpost.wit`.
 pub const WIT: &str = include_str!("../../../wit/flagpost.wit");
 
-/// The world of two functions.
-pub const WORLD: &str = "plugin";
+/// A world that plugins are written for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum World {
+    /// Two functions.
+    #[default]
+    Plugin,
+    /// The full contract.
+    Managed,
+}
 
-/// The world of the full contract.
-pub const MANAGED_WORLD: &str = "managed-plugin";
+impl World {
+    /// Both.
+    pub const ALL: [World; 2] = [World::Plugin, World::Managed];
+
+    /// As `wit/flagpost.wit` calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            World::Plugin => "plugin",
+            World::Managed => "managed-plugin",
+        }
+    }
+}
+
+impl fmt::Display for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for World {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        World::ALL
+            .into_iter()
+            .find(|world| world.name() == text)
+            .ok_or_else(|| format!("expected {}", World::ALL.map(World::name).join(" or ")))
+    }
+}
 
 /// How every guest passes text.
 pub(crate) const ENCODING: StringEncoding = StringEncoding::UTF8;

@@ -80,8 +80,8 @@ pub fn inspect(path: &Path) -> Result<Component, InspectError> {
     let (exports, imports) = (names(&resolve, world, true), names(&resolve, world, false));
     let ours = |interface: &str| exports.iter().find(|name| name.starts_with(&format!("{PACKAGE}{interface}@"))).cloned();
     let (interface, world) = match (ours("managed-exporter"), ours("exporter")) {
-        (Some(name), _) => (Some(name), Some(crate::MANAGED_WORLD)),
-        (None, Some(name)) => (Some(name), Some(crate::WORLD)),
+        (Some(name), _) => (Some(name), Some(crate::World::Managed.name())),
+        (None, Some(name)) => (Some(name), Some(crate::World::Plugin.name())),
         (None, None) => (None, None),
     };
     let (languages, producers) = producers(&bytes);

@@ -24,7 +24,7 @@ mod inspect;
 mod language;
 mod project;
 
-pub use contract::{MANAGED_WORLD, WIT, WORLD};
+pub use contract::{WIT, World};
 pub use inspect::{Component, InspectError, inspect};
 pub use language::Language;
 pub use project::{ProjectError, SAMPLE_EVENTS, create};

@@ -67,9 +67,8 @@ void text_event(text_t *text, const event_t *event) {
     text_put(text, "}");
 }
 
-char *flagpost_setting(const char *key) {
-    plugin_string_t config;
-    flagpost_plugin_config_get(&config); // One JSON object without spaces.
+char *flagpost_setting_in(plugin_string_t config, const char *key) {
+    // One JSON object without spaces.
     char *found = NULL;
     text_t start = {0};
     text_put(&start, "\"");
@@ -82,9 +81,27 @@ char *flagpost_setting(const char *key) {
         if (end && !memchr(value, '\\', end - value)) found = strndup(value, end - value);
     }
     free(start.ptr);
+    return found;
+}
+
+#ifndef FLAGPOST_MANAGED
+char *flagpost_setting(const char *key) {
+    plugin_string_t config;
+    flagpost_plugin_config_get(&config);
+    char *found = flagpost_setting_in(config, key);
     plugin_string_free(&config);
     return found;
 }
+#else
+bool flagpost_complain(diagnostics_t *diagnostics, const char *path, const char *message) {
+    diagnostics->ptr = calloc(1, sizeof *diagnostics->ptr);
+    if (!diagnostics->ptr) abort();
+    diagnostics->len = 1;
+    plugin_string_dup(&diagnostics->ptr[0].path, path);
+    plugin_string_dup(&diagnostics->ptr[0].message, message);
+    return false;
+}
+#endif
 
 bool flagpost_post(const char *url, const header_t *headers, size_t count, const text_t *body, flagpost_plugin_http_response_t *reply,
                    error_t *error) {

@@ -4,9 +4,15 @@
 
 #include "plugin.h"
 
-typedef exports_flagpost_plugin_exporter_event_t event_t;
+typedef flagpost_plugin_events_event_t event_t;
+typedef flagpost_plugin_events_export_error_t error_t;
+#ifndef FLAGPOST_MANAGED
 typedef exports_flagpost_plugin_exporter_list_event_t events_t;
-typedef exports_flagpost_plugin_exporter_export_error_t error_t;
+#else
+typedef exports_flagpost_plugin_managed_exporter_descriptor_t descriptor_t;
+typedef exports_flagpost_plugin_managed_exporter_list_diagnostic_t diagnostics_t;
+typedef exports_flagpost_plugin_managed_exporter_batch_t batch_t;
+#endif
 
 // A text that grows: begins as { 0 }, ends with free(text.ptr).
 typedef struct {
@@ -22,8 +28,15 @@ void text_json(text_t *text, plugin_string_t value);
 // The event as GO Feature Flag writes it.
 void text_event(text_t *text, const event_t *event);
 
-// The text of a key of the exporter's `config:`, to be freed; NULL if there is none. Texts with escapes (\") are none: URLs and keys have none.
+// The text of a key of a `config:`, to be freed; NULL if there is none. Texts with escapes (\") are none: URLs and keys have none.
+char *flagpost_setting_in(plugin_string_t config, const char *key);
+#ifndef FLAGPOST_MANAGED
+// The same of the exporter's `config:`.
 char *flagpost_setting(const char *key);
+#else
+// One complaint about the configuration, for `configure` to return: false.
+bool flagpost_complain(diagnostics_t *diagnostics, const char *path, const char *message);
+#endif
 
 // A header; both texts end with zero.
 typedef struct {

@@ -7,7 +7,7 @@ use std::process::Command;
 use super::component::{contract_error, of_module};
 use super::tool::{Tool, in_venv, make_venv};
 use super::{BuildError, Job, read, write};
-use crate::{Language, contract};
+use crate::{Language, World};
 
 const CC: Tool = Tool {
     what: "a C compiler for wasm32-wasi",
@@ -19,27 +19,46 @@ const CC: Tool = Tool {
 const STACK: u32 = 256 << 10;
 
 /// What is compiled with every plugin: the contract as `wit-bindgen c` wrote it (`scripts/bindings.sh`), and what C lacks.
-const SDK: [(&str, &str); 4] = [
-    ("plugin.h", include_str!("../../../../plugins/sdk/c/plugin.h")),
-    ("plugin.c", include_str!("../../../../plugins/sdk/c/plugin.c")),
+const SDK: [(&str, &str); 2] = [
     ("flagpost.h", include_str!("../../../../plugins/sdk/c/flagpost.h")),
     ("flagpost.c", include_str!("../../../../plugins/sdk/c/flagpost.c")),
 ];
 
+/// The bindings of a world; both go by the same names.
+const BINDINGS: [(World, [(&str, &str); 2]); 2] = [
+    (
+        World::Plugin,
+        [
+            ("plugin.h", include_str!("../../../../plugins/sdk/c/plugin.h")),
+            ("plugin.c", include_str!("../../../../plugins/sdk/c/plugin.c")),
+        ],
+    ),
+    (
+        World::Managed,
+        [
+            ("plugin.h", include_str!("../../../../plugins/sdk/c/managed/plugin.h")),
+            ("plugin.c", include_str!("../../../../plugins/sdk/c/managed/plugin.c")),
+        ],
+    ),
+];
+
 pub(super) fn build(job: &Job<'_>) -> Result<Vec<u8>, BuildError> {
-    if job.world != contract::WORLD {
-        let reason =
-            format!("the C bindings that flagpost brings are of the world `{}`; for another one run `wit-bindgen c`", contract::WORLD);
+    let Some((world, bindings)) = BINDINGS.iter().find(|(world, _)| world.name() == job.world) else {
+        let worlds = World::ALL.map(World::name).join("` and `");
+        let reason = format!("the C bindings that flagpost brings are of the worlds `{worlds}`; for another one run `wit-bindgen c`");
         return Err(contract_error(job, reason));
-    }
+    };
     let sdk = job.scratch("flagpost");
     fs::create_dir_all(&sdk).map_err(|source| BuildError::Io { path: sdk.clone(), source })?;
-    for (name, text) in SDK {
+    for (name, text) in SDK.iter().chain(bindings) {
         write(&sdk.join(name), text.as_bytes())?;
     }
     let output = job.scratch("core.wasm");
     let mut command = compiler(job)?;
     command.args(["-mexec-model=reactor", "-O2", "-s", "-Wall", "-Wextra"]).arg(format!("-Wl,-z,stack-size={STACK}"));
+    if *world == World::Managed {
+        command.arg("-DFLAGPOST_MANAGED");
+    }
     command.arg("-I").arg(&sdk).arg("-o").arg(&output).args(sources(job.directory)?).args(sources(&sdk)?);
     CC.run(job, &mut command)?;
     of_module(job, read(&output)?)

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 pub use error::BuildError;
 
-use crate::{Language, contract};
+use crate::{Language, World, contract};
 
 /// Below a project: what is generated and may be removed.
 const SCRATCH: &str = "build";
@@ -25,8 +25,8 @@ const SCRATCH: &str = "build";
 pub struct Options<'a> {
     /// The project's directory.
     pub project: &'a Path,
-    /// World of its `wit` directory.
-    pub world: &'a str,
+    /// World of its `wit` directory; `None`: the one in its `world.txt`, or `plugin`.
+    pub world: Option<&'a str>,
     /// Where the component goes; `None`: into the project, under its name.
     pub output: Option<&'a Path>,
     /// Told of every command before it runs.
@@ -60,7 +60,8 @@ pub fn build(options: &Options<'_>) -> Result<Built, BuildError> {
     let scratch = directory.join(SCRATCH);
     fs::create_dir_all(&scratch).map_err(|source| BuildError::Io { path: scratch.clone(), source })?;
     let wit = Wit::of(&directory)?;
-    let job = Job { directory: &directory, scratch: &scratch, wit: wit.path(), world: options.world, say: options.say };
+    let world = options.world.map_or_else(|| world_of(&directory), |world| Ok(world.to_owned()))?;
+    let job = Job { directory: &directory, scratch: &scratch, wit: wit.path(), world: &world, say: options.say };
     let bytes = match language {
         Language::Rust => rust::build(&job),
         Language::JavaScript => javascript::build(&job, "plugin.js"),
@@ -115,6 +116,15 @@ impl Wit {
             Wit::Brought(directory) => directory.path(),
         }
     }
+}
+
+/// The world that the project was made for.
+fn world_of(directory: &Path) -> Result<String, BuildError> {
+    let path = directory.join(crate::project::WORLD_FILE);
+    if !path.is_file() {
+        return Ok(World::default().to_string());
+    }
+    Ok(String::from_utf8_lossy(&read(&path)?).trim().to_owned())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, BuildError> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use flagpost_author::Component;
+use flagpost_author::{Component, World};
 
 use crate::cli::{chain, complain, say};
 
@@ -31,8 +31,8 @@ pub(super) fn inspect(file: &Path, json: bool) -> ExitCode {
                  `flagpost:plugin/managed-exporter@0.1.0` (world `{}`)",
                 file.display(),
                 if component.exports.is_empty() { "nothing".to_owned() } else { component.exports.join(", ") },
-                flagpost_author::WORLD,
-                flagpost_author::MANAGED_WORLD
+                World::Plugin,
+                World::Managed
             ));
             ExitCode::FAILURE
         }
@@ -71,7 +71,7 @@ pub(super) fn yaml_with(component: &Component, path: &str, pin: bool) -> String 
     if pin {
         lines.push(format!("    sha256: {}    # optional: no other file is run", component.sha256));
     }
-    let managed = component.world == Some(flagpost_author::MANAGED_WORLD);
+    let managed = component.world == Some(World::Managed.name());
     if managed || component.imports_any(&["flagpost:plugin/config", "wasi:config/store"]) {
         lines.push("    config: {}    # what it asks for".to_owned());
     }

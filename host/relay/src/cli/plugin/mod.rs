@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use flagpost_author::Language;
+use flagpost_author::{Language, World};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -23,6 +23,10 @@ pub(super) enum Command {
         /// rust, js, ts, python, go or c.
         #[arg(long, value_name = "LANGUAGE")]
         lang: Language,
+        /// plugin: two functions. managed-plugin: the full contract, which describes itself, has a schema for its configuration and gets
+        /// events as one text.
+        #[arg(long, default_value_t)]
+        world: World,
         /// The plugin's name, and the directory that is made.
         name: String,
     },
@@ -34,9 +38,9 @@ pub(super) enum Command {
         /// Where the component goes; without it, into the project.
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
-        /// The world of the project's `wit` directory that it is built for.
-        #[arg(long, default_value = flagpost_author::WORLD)]
-        world: String,
+        /// The world of the project's `wit` directory that it is built for; without it, the one that the project was made for.
+        #[arg(long)]
+        world: Option<String>,
     },
     /// Says what a component is, what it needs granted, and what to write into the relay's configuration.
     Inspect {
@@ -101,8 +105,8 @@ pub(super) enum Command {
 /// Exit code 0: done and good.
 pub(super) fn run(command: Command) -> ExitCode {
     match command {
-        Command::New { lang, name } => project::new(lang, &name),
-        Command::Build { project, output, world } => project::build(&project, output.as_deref(), &world),
+        Command::New { lang, world, name } => project::new(lang, world, &name),
+        Command::Build { project, output, world } => project::build(&project, output.as_deref(), world.as_deref()),
         Command::Inspect { file, json } => inspect::inspect(&file, json),
         Command::Validate { file, config } => validate::validate(file.as_deref(), config.as_deref()),
         Command::Test(arguments) => test::test(&arguments),

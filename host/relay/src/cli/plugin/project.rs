@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use flagpost_author::Language;
 use flagpost_author::build::{self, Options};
+use flagpost_author::{Language, World};
 
 use crate::cli::{chain, complain, say};
 
-pub(super) fn new(language: Language, name: &str) -> ExitCode {
-    match flagpost_author::create(Path::new("."), name, language) {
+pub(super) fn new(language: Language, world: World, name: &str) -> ExitCode {
+    match flagpost_author::create(Path::new("."), name, language, world) {
         Ok(_) => {
             say(format_args!("{name}: a plugin in {language}; next: cd {name} && flagpost plugin build && flagpost plugin test"));
             ExitCode::SUCCESS
@@ -21,7 +21,7 @@ pub(super) fn new(language: Language, name: &str) -> ExitCode {
     }
 }
 
-pub(super) fn build(project: &Path, output: Option<&Path>, world: &str) -> ExitCode {
+pub(super) fn build(project: &Path, output: Option<&Path>, world: Option<&str>) -> ExitCode {
     // As a shell would show them: who wants to do without us may copy them.
     let told = |command: &str| complain(format_args!("+ {command}"));
     match build::build(&Options { project, world, output, say: &told }) {
