@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use flagpost_tests::{Author, Guest, Program, Setup, Target, example_plugin, flagpost, guest, until};
+use flagpost_tests::{Author, Guest, Program, Setup, Target, example_plugin, first_party, flagpost, guest, until};
 use serde_json::Value;
 
 /// A directory with the example in Rust, built, as `acme.wasm`.
@@ -146,6 +146,86 @@ fn test_prints_requests_and_commands_and_compares_with_what_was_looked_at() {
     let finished = author.run(&golden);
     assert!(!finished.status.success());
     assert!(finished.text.contains("-     authorization: Bearer k-1\n+     authorization: Bearer k-2"), "{}", finished.text);
+}
+
+/// As they stand in the READMEs of these plugins, and with an image and a digest of another day.
+const EXPORTERS: [(&str, &str, &str); 3] = [
+    (
+        "datadog",
+        "- kind: wasm\n  path: oci://ghcr.io/acme/datadog:1.0\n  eventType: all\n  config: { site: datadoghq.eu }\n  \
+         allowedHosts: [ \"POST https://http-intake.logs.datadoghq.eu\" ]\n  \
+         secrets: { DD_API_KEY: { env: THE_SECRET, hosts: [ \"https://http-intake.logs.datadoghq.eu\" ] } }\n",
+        "    dd-api-key: [secret DD_API_KEY]\n",
+    ),
+    (
+        "mixpanel",
+        "config: { projectId: 12345 }\nsha256: \"0000000000000000000000000000000000000000000000000000000000000000\"\n\
+         allowedHosts: [ \"POST https://api.mixpanel.com\" ]\n\
+         secrets:\n  MIXPANEL_LOGIN: { file: secret.txt, hosts: [ \"https://api.mixpanel.com\" ], as: basic }\n",
+        "    authorization: Basic [secret MIXPANEL_LOGIN]\n",
+    ),
+    (
+        "amplitude",
+        "allowedHosts: [ \"POST https://api2.amplitude.com\" ]\nsecrets: { AMPLITUDE_API_KEY: { env: THE_SECRET, as: reveal } }\n",
+        "\"api_key\": \"[secret AMPLITUDE_API_KEY]\"",
+    ),
+];
+
+#[test]
+fn test_gives_secrets_as_the_relay_would_and_prints_their_names() {
+    let setup = Setup::new();
+    let author = Author::at(setup.directory());
+    let secret = "anna:s3cret-\"w\u{f6}rd\"";
+    fs::write(setup.path("secret.txt"), format!("{secret}\n")).unwrap();
+    let environment = [("THE_SECRET", secret)];
+    for (plugin, exporter, shown) in EXPORTERS {
+        fs::copy(first_party(plugin), setup.path("acme.wasm")).unwrap();
+        fs::write(setup.path("exporter.yaml"), exporter).unwrap();
+        let arguments = ["test", "acme.wasm", "--exporter", "exporter.yaml", "--golden", "golden.txt"];
+        let finished = author.run_with(&[&arguments[..], &["--update"]].concat(), &environment);
+        assert!(finished.text.contains(shown) && finished.text.contains("golden.txt: written"), "{plugin}: {}", finished.text);
+        let written = fs::read_to_string(setup.path("golden.txt")).unwrap();
+        for text in [&finished.text, &written] {
+            for piece in ["s3cret", "czNjcmV0", "flagpost-secret-"] {
+                assert!(!text.contains(piece), "{plugin}: `{piece}` in: {text}");
+            }
+        }
+        // The golden file is the same for whoever has another secret.
+        fs::write(setup.path("secret.txt"), "bert:another-one").unwrap();
+        let finished = author.run_with(&arguments, &[("THE_SECRET", "bert:another-one")]);
+        assert!(finished.text.contains("golden.txt: the same"), "{plugin}: {}", finished.text);
+        fs::write(setup.path("secret.txt"), secret).unwrap();
+
+        // Without the grant the plugin is told what the relay would tell it.
+        let host = exporter.split("POST https://").nth(1).unwrap().split('"').next().unwrap();
+        fs::write(setup.path("exporter.yaml"), exporter.replace(&format!("POST https://{host}"), "GET https://other.dev")).unwrap();
+        let finished = author.run_with(&arguments[..4], &environment);
+        assert!(!finished.status.success() && finished.text.contains(&format!("POST https://{host}")), "{plugin}: {}", finished.text);
+    }
+
+    // In a project it has a place of its own, and mistakes have their line.
+    author.good(&["new", "--lang", "c", "mine"]);
+    fs::copy(first_party("datadog"), setup.path("mine/mine.wasm")).unwrap();
+    fs::write(setup.path("mine/test/exporter.yaml"), EXPORTERS[0].1).unwrap();
+    fs::write(setup.path("mine/test/config.yaml"), "site: us3.datadoghq.com\n").unwrap();
+    let finished = author.run_with(&["test", "mine"], &environment);
+    assert!(finished.text.contains("> POST https://http-intake.logs.datadoghq.eu/"), "its own `config`: {}", finished.text);
+    let finished = author.run(&["test", "mine"]);
+    assert!(!finished.status.success(), "{}", finished.text);
+    for words in ["exporter.yaml:6: ", "secrets.DD_API_KEY", "THE_SECRET is not set"] {
+        assert!(finished.text.contains(words), "no `{words}` in: {}", finished.text);
+    }
+    for (text, words) in [
+        ("kind: file\noutputDir: out\n", "expected an exporter of `kind: wasm`"),
+        ("secretss: {}\n", "secrets"),
+        ("- kind: wasm\n- kind: wasm\n", "expected an exporter's keys, found a list"),
+        ("secrets: { K: { file: key, as: reveal } }\n", "which cannot be kept out of what is printed"),
+    ] {
+        fs::write(setup.path("exporter.yaml"), text).unwrap();
+        fs::write(setup.path("key"), "k").unwrap();
+        let finished = author.run(&["test", "acme.wasm", "--exporter", "exporter.yaml"]);
+        assert!(!finished.status.success() && finished.text.contains(words), "{text}: {}", finished.text);
+    }
 }
 
 #[test]

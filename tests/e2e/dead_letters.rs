@@ -213,6 +213,44 @@ async fn letters_are_dropped_only_when_it_is_meant_and_are_counted() {
 }
 
 #[tokio::test]
+async fn a_replay_is_taken_back_while_the_destination_hangs_and_on_a_store_that_nobody_has_open() {
+    let (target, mood) = moody().await;
+    let setup = setup(&target);
+    let relay = Program::start(&setup).await;
+    condemn(&relay, 60, &[7, 30, 59, 60]).await;
+    mood.set(HANGS);
+    good(&setup, &["replay", "--all"]);
+    until("a batch is under way", async || target.last().filter(|last| matches!(last.answer, Answer::Hang)).map(drop)).await;
+    let asked = run(&setup, &["replay", "--cancel", "--config", "flagpost.yaml"]);
+    assert!(asked.status.code() == Some(2) && asked.text.contains("which dead letters?"), "{}", asked.text);
+    let text = good(&setup, &["replay", "--cancel", "--exporter", "hook"]);
+    for words in ["4 dead letters are not sent again", "3 of them were in the batch under way"] {
+        assert!(text.contains(words), "no `{words}` in: {text}");
+    }
+    assert!(good(&setup, &["list"]).contains("4 dead letters\n"), "none is marked");
+    relay.kill();
+    mood.set(TAKES);
+    let relay = Program::start(&setup).await;
+    relay.post(&events(61..71)).await;
+    let counts = relay.drained(&["hook", "out"]).await.counts("hook");
+    assert_eq!((counts.delivered, counts.dead), (66, 4), "the batch that the ledger knew of is no more");
+    relay.stop().await;
+
+    let store = setup.store().display().to_string();
+    let shown = letters(&setup, &["--store", &store]);
+    for arguments in [&["replay", "--all"][..], &["replay", "--cancel", &id_of(&shown, 30), &id_of(&shown, 59)]] {
+        let finished = run(&setup, &[arguments, &["--json", "--store", &store]].concat());
+        assert!(finished.status.success(), "{}", finished.text);
+    }
+    let relay = Program::start(&setup).await;
+    replayed(&relay, 2).await;
+    assert_eq!(relay.metrics().await.counts("hook").dead, 2);
+    let taken = target.taken();
+    assert!([7, 60].iter().all(|number| taken.contains(number)) && ![30, 59].iter().any(|number| taken.contains(number)), "{taken:?}");
+    relay.stop().await;
+}
+
+#[tokio::test]
 async fn a_relay_that_is_killed_in_the_middle_of_a_replay_loses_no_letter() {
     let (target, mood) = moody().await;
     let setup = setup(&target);
@@ -264,7 +302,7 @@ async fn the_routes_ask_for_an_admins_key_and_the_command_says_where_it_takes_it
     let setup = setup(&target);
     let relay = Program::start(&setup).await;
     condemn(&relay, 30, &[7]).await;
-    for (method, path) in [("GET", ""), ("GET", "/events"), ("POST", "/replay"), ("POST", "/drop")] {
+    for (method, path) in [("GET", ""), ("GET", "/events"), ("POST", "/replay"), ("POST", "/replay/cancel"), ("POST", "/drop")] {
         for key in [None, Some("wrong")] {
             let url = relay.url(&format!("/admin/v1/flagpost/dead-letters{path}"));
             let mut request = client().request(method.parse().unwrap(), url).body(r#"{"all":true}"#);

@@ -5,6 +5,7 @@ use std::fs;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flagpost_tests::servers::registry::{self, PASSWORD, Registry, USER};
+use flagpost_tests::servers::unique;
 use flagpost_tests::{Author, Faults, Guest, Program, Received, Rule, Setup, Target, events, flagpost, guest, until, versioned_plugin};
 use http::Method;
 use serde_json::{Value, json};
@@ -66,24 +67,25 @@ fn reload(setup: &Setup) -> flagpost_tests::Finished {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_is_pushed_pulled_and_run_by_the_reference_that_push_printed() {
-    let Some(registry) = registry::own().await else { return };
+    let Some(registry) = registry::shared().await else { return };
+    let name = format!("{}/acme", unique("team"));
     let (setup, component) = (Setup::new(), versioned_plugin(1));
     fs::write(setup.path("acme.wasm"), &component).unwrap();
     let author = Author::at(setup.directory());
-    let tagged = format!("oci://{}/team/acme:v1", registry.host());
+    let tagged = format!("oci://{}/{name}:v1", registry.host());
     let pushed = author.run_with(&["push", "acme.wasm", &tagged], &environment());
     assert!(pushed.status.success(), "{}", pushed.text);
     let reference = pushed.text.lines().next().unwrap().to_owned();
 
     // What is there, seen by another client: the layout that other tools read.
-    let (manifest, digest) = registry.manifest("team/acme", "v1").await;
+    let (manifest, digest) = registry.manifest(&name, "v1").await;
     assert_eq!(reference, format!("{tagged}@sha256:{digest}"));
     assert_eq!(manifest["config"]["mediaType"], "application/vnd.wasm.config.v0+json");
     assert_eq!(manifest["layers"].as_array().unwrap().len(), 1, "{manifest}");
     assert_eq!(manifest["layers"][0]["mediaType"], "application/wasm");
-    let blob = registry.blob("team/acme", manifest["layers"][0]["digest"].as_str().unwrap()).await;
+    let blob = registry.blob(&name, manifest["layers"][0]["digest"].as_str().unwrap()).await;
     assert!(blob == component, "the bytes are the file's");
-    let config = registry.blob("team/acme", manifest["config"]["digest"].as_str().unwrap()).await;
+    let config = registry.blob(&name, manifest["config"]["digest"].as_str().unwrap()).await;
     let config: Value = serde_json::from_slice(&config).unwrap();
     assert_eq!((&config["architecture"], &config["os"]), (&json!("wasm"), &json!("wasip2")));
     assert_eq!(config["layerDigests"], json!([manifest["layers"][0]["digest"]]));
@@ -117,8 +119,9 @@ async fn a_plugin_is_pushed_pulled_and_run_by_the_reference_that_push_printed() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_is_told_without_it_and_a_login_heals_it() {
-    let Some(registry) = registry::own().await else { return };
-    let reference = push(&format!("oci://{}/acme:v1", registry.host()), &versioned_plugin(1));
+    let Some(registry) = registry::shared().await else { return };
+    let name = unique("acme");
+    let reference = push(&format!("oci://{}/{name}:v1", registry.host()), &versioned_plugin(1));
     let directory = Setup::new();
     let author = Author::at(directory.directory());
     for (environment, words) in [
@@ -132,7 +135,7 @@ async fn a_wrong_password_is_told_without_it_and_a_login_heals_it() {
     }
     fs::write(directory.path("acme.wasm"), versioned_plugin(2)).unwrap();
     let wrong = [("FLAGPOST_REGISTRY_USERNAME", USER), ("FLAGPOST_REGISTRY_PASSWORD", "wrong-one")];
-    let finished = author.run_with(&["push", "acme.wasm", &format!("oci://{}/acme:v2", registry.host())], &wrong);
+    let finished = author.run_with(&["push", "acme.wasm", &format!("oci://{}/{name}:v2", registry.host())], &wrong);
     assert!(!finished.status.success() && finished.text.contains("the registry refuses it with"), "{}", finished.text);
 
     // A relay that uses what `docker login` left: a wrong password first, then the right one.
@@ -161,20 +164,21 @@ async fn a_wrong_password_is_told_without_it_and_a_login_heals_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_are_not_what_their_digests_say_never_run() {
-    let Some(registry) = registry::own().await else { return };
-    let reference = push(&format!("oci://{}/acme:v1", registry.host()), &versioned_plugin(1));
-    let other = push(&format!("oci://{}/acme:v2", registry.host()), &versioned_plugin(2));
+    let Some(registry) = registry::shared().await else { return };
+    let name = unique("acme");
+    let reference = push(&format!("oci://{}/{name}:v1", registry.host()), &versioned_plugin(1));
+    let other = push(&format!("oci://{}/{name}:v2", registry.host()), &versioned_plugin(2));
     let target = Target::good().await;
-    let nobody = format!("oci://{}/acme@sha256:{}", registry.host(), "0".repeat(64));
+    let nobody = format!("oci://{}/{name}@sha256:{}", registry.host(), "0".repeat(64));
     let relay = Program::start(&with_plugin(&target, &nobody, CREDENTIALS)).await;
     is_invalid(&relay, &[&nobody, "no such image"]).await;
     relay.stop().await;
 
     // Somebody between the relay and the registry, who has another manifest for the digest, and then another component.
-    let between = Faults::before(&registry.url()).await;
+    let between = Faults::before(registry.url()).await;
     let address = between.url("").trim_start_matches("http://").to_owned();
-    let moved = reference.replace(&registry.host(), &address);
-    let (manifest, _) = registry.manifest("acme", "v2").await;
+    let moved = reference.replace(registry.host(), &address);
+    let (manifest, _) = registry.manifest(&name, "v2").await;
     between.add(Rule::any().method(Method::GET).path("/manifests/").always().answer_with(
         200,
         &[("content-type", "application/vnd.oci.image.manifest.v1+json")],
@@ -270,13 +274,14 @@ async fn a_moved_tag_is_taken_at_a_reload_and_not_before() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_is_no_plugin_is_named() {
-    let Some(registry) = registry::own().await else { return };
+    let Some(registry) = registry::shared().await else { return };
+    let (no, yes) = (unique("no"), unique("yes"));
     let wasm = guest(Guest::Takes, true);
-    registry.put_image("no", "container", &[("application/vnd.oci.image.layer.v1.tar+gzip", b"a file system")]).await;
-    registry.put_image("no", "two", &[("application/wasm", &wasm), ("application/wasm", b"more")]).await;
-    registry.put_image("no", "text", &[("application/wasm", b"this is text")]).await;
+    registry.put_image(&no, "container", &[("application/vnd.oci.image.layer.v1.tar+gzip", b"a file system")]).await;
+    registry.put_image(&no, "two", &[("application/wasm", &wasm), ("application/wasm", b"more")]).await;
+    registry.put_image(&no, "text", &[("application/wasm", b"this is text")]).await;
     let index = json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [] });
-    registry.put_manifest("no", "index", &index).await;
+    registry.put_manifest(&no, "index", &index).await;
     let cases = [
         ("container", "tar+gzip`, expected `application/wasm`"),
         ("two", "it has 2 layers"),
@@ -286,25 +291,25 @@ async fn an_image_that_is_no_plugin_is_named() {
     ];
     let exporters: Vec<String> = cases
         .iter()
-        .map(|(tag, _)| format!("  - {{ kind: wasm, name: {tag}, path: \"oci://{}/no:{tag}\", {CREDENTIALS} }}", registry.host()))
+        .map(|(tag, _)| format!("  - {{ kind: wasm, name: {tag}, path: \"oci://{}/{no}:{tag}\", {CREDENTIALS} }}", registry.host()))
         .collect();
     let setup = Setup::new().with_exporters(&exporters.join("\n")).with_environment([("REGISTRY_PASSWORD", PASSWORD)]);
     let relay = Program::start(&setup).await;
     for (tag, words) in cases {
         let task = relay.in_state(tag, "invalid").await;
         let reason = task["reason"].as_str().unwrap();
-        assert!(reason.contains(words) && reason.contains(&format!("/no:{tag}")), "{tag}: {reason}");
+        assert!(reason.contains(words) && reason.contains(&format!("/{no}:{tag}")), "{tag}: {reason}");
     }
     relay.stop().await;
     // An image that another tool made, whatever its configuration is, has a component.
-    registry.put_image("yes", "v1", &[("application/wasm", &wasm)]).await;
+    registry.put_image(&yes, "v1", &[("application/wasm", &wasm)]).await;
     let author = Author::at(setup.directory());
-    let pulled = author.run_with(&["pull", &format!("oci://{}/yes:v1", registry.host()), "-o", "yes.wasm"], &environment());
+    let pulled = author.run_with(&["pull", &format!("oci://{}/{yes}:v1", registry.host()), "-o", "yes.wasm"], &environment());
     assert!(pulled.status.success() && fs::read(setup.path("yes.wasm")).unwrap() == wasm, "{}", pulled.text);
     // And only plugins are pushed.
     for (component, words) in [(guest(Guest::OtherWorld, true), "no plugin of flagpost's"), (guest(Guest::Module, true), "core module")] {
         fs::write(setup.path("other.wasm"), component).unwrap();
-        let finished = author.run_with(&["push", "other.wasm", &format!("oci://{}/no:v1", registry.host())], &environment());
+        let finished = author.run_with(&["push", "other.wasm", &format!("oci://{}/{no}:v1", registry.host())], &environment());
         assert!(!finished.status.success() && finished.text.contains(words), "{}", finished.text);
     }
 }

@@ -4,7 +4,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use flagpost_tests::{Answer, Finished, Program, Setup, Target, assert_lines, books, events, flagpost, lines_in, program_path, until};
+use flagpost_tests::{
+    Answer, Finished, Program, Setup, Target, assert_lines, books, events, flagpost, lines_in, poison, program_path, until,
+};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// An interval that no test sees the end of.
@@ -167,6 +169,58 @@ async fn events_of_an_exporter_that_left_the_configuration_are_named_with_the_fi
     let drained = drain(&setup, &[]).await;
     assert_eq!(drained.status.code(), Some(0), "{}", drained.text);
     assert_lines(&lines_in(&setup.path("gone")), &events(1..101));
+}
+
+#[tokio::test]
+async fn dead_letters_that_are_to_be_sent_again_are_waited_for_and_said() {
+    let down = Arc::new(AtomicBool::new(false));
+    let (answers, failures) = (down.clone(), AtomicUsize::new(0));
+    let good = Arc::new(AtomicBool::new(false));
+    let mended = good.clone();
+    let target = Target::start(move |received| match std::str::from_utf8(&received.body).unwrap().contains(r#""variation":"poison""#) {
+        true if answers.load(Ordering::SeqCst) => Answer::Status(503),
+        true if !mended.load(Ordering::SeqCst) => Answer::Status(400),
+        // It comes back after a few attempts of the drain.
+        true if failures.fetch_add(1, Ordering::SeqCst) < 3 => Answer::Status(503),
+        _ => Answer::Status(200),
+    })
+    .await;
+    let hook = format!(
+        "  - {{ kind: webhook, name: hook, endpointUrl: \"{}\", flushInterval: 20, retry: {{ initial: 5ms, max: 20ms }} }}",
+        target.url("/")
+    );
+    let setup = Setup::new().with_exporters(&hook);
+    let relay = Program::start(&setup).await;
+    let mut all = events(1..101);
+    for number in [7, 30, 59] {
+        all[number - 1] = poison(number as u64);
+    }
+    relay.post(&all).await;
+    let counts = relay.drained(&["hook"]).await.counts("hook");
+    assert_eq!((counts.delivered, counts.dead), (97, 3));
+    relay.stop().await;
+    let nothing = drain(&setup, &[]).await;
+    assert!(nothing.status.success() && nothing.text.contains("3 in the dead letters\n"), "those stay: {}", nothing.text);
+
+    let store = setup.store().display().to_string();
+    let marked = flagpost(&setup, &["dead-letters", "replay", "--all", "--limit", "2", "--store", &store]);
+    assert!(marked.status.success(), "{}", marked.text);
+    down.store(true, Ordering::SeqCst);
+    let drained = drain(&setup, &["--timeout", "500ms"]).await;
+    assert_eq!(drained.status.code(), Some(1), "{}", drained.text);
+    for words in ["3 in the dead letters, 2 of them to be sent again", "0 waiting, 2 dead letters to be sent again, retrying; last error: "]
+    {
+        assert!(drained.text.contains(words), "no `{words}` in:\n{}", drained.text);
+    }
+
+    down.store(false, Ordering::SeqCst);
+    good.store(true, Ordering::SeqCst);
+    let drained = drain(&setup, &["--timeout", "0"]).await;
+    assert_eq!(drained.status.code(), Some(0), "{}", drained.text);
+    assert!(drained.text.contains("99 delivered, 1 in the dead letters\n"), "{}", drained.text);
+    let mut taken = target.taken();
+    taken.sort_unstable();
+    assert_eq!(taken, (1..101).filter(|&number| number != 59).collect::<Vec<_>>(), "each once");
 }
 
 #[tokio::test]

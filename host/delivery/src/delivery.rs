@@ -61,15 +61,17 @@ pub struct ShutdownReport {
     pub unsent: Vec<Unsent>,
 }
 
-/// Events that wait for the next start.
+/// What waits for the next start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsent {
     /// Whose they are.
     pub identity: Identity,
     /// Their stream.
     pub stream: StreamName,
-    /// How many.
+    /// How many events.
     pub events: u64,
+    /// How many dead letters that are marked to be sent again.
+    pub letters: u64,
 }
 
 impl Delivery {
@@ -181,8 +183,8 @@ impl Delivery {
         self.shared.admission.clone()
     }
 
-    /// Ends all tasks within the time: bulk exporters get what waits, streaming ones finish, all at the same time; whatever fails is not
-    /// tried again. What is not sent stays in the log. Exporters are closed, cursors are durable.
+    /// Ends all tasks within the time: bulk exporters get what waits, streaming ones finish, dead letters that are marked are sent, all at the
+    /// same time; whatever fails is not tried again. What is not sent stays in the log, or a marked letter. Exporters are closed, cursors are durable.
     pub async fn shutdown(&self, within: Duration) -> ShutdownReport {
         let deadline = Instant::now() + within;
         self.closing.store(true, Ordering::Release);
@@ -211,12 +213,14 @@ impl Delivery {
         if tokio::time::timeout(FLUSH, trim_at_the_end(&self.shared)).await.is_err() {
             tracing::warn!("the log did not give up what was delivered last");
         }
-        let unsent = tasks.iter().filter(|task| task.status.waiting_events() > 0).map(|task| Unsent {
-            identity: task.status.identity().clone(),
-            stream: task.status.stream().clone(),
-            events: task.status.waiting_events(),
+        let unsent = tasks.iter().map(|Task { status, .. }| Unsent {
+            identity: status.identity().clone(),
+            stream: status.stream().clone(),
+            events: status.waiting_events(),
+            letters: status.marked_letters(),
         });
-        ShutdownReport { in_time: ended.into_iter().all(|in_time| in_time), flushed, unsent: unsent.collect() }
+        let unsent = unsent.filter(|left| left.events > 0 || left.letters > 0).collect();
+        ShutdownReport { in_time: ended.into_iter().all(|in_time| in_time), flushed, unsent }
     }
 }
 

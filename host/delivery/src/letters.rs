@@ -31,9 +31,26 @@ impl Delivery {
     /// The bookkeeping took nothing, or not all of a large choice.
     pub async fn replay_letters(&self, filter: &LetterFilter, limit: Option<usize>) -> Result<LetterChange, LedgerError> {
         let change = self.shared.ledger.mark_letters(filter, limit).await;
-        // Also when it failed: what was marked before that is to go.
-        self.shared.tasks().iter().for_each(crate::tasks::Task::order_replay);
+        self.order_replays(change.as_ref().ok());
         change
+    }
+
+    /// Has at most `limit` of the chosen dead letters not sent again. Returns once their marks are taken back, which survives a crash; an
+    /// attempt that is under way may still deliver its letters.
+    ///
+    /// # Errors
+    ///
+    /// The bookkeeping took nothing, or not all of a large choice.
+    pub async fn cancel_replay(&self, filter: &LetterFilter, limit: Option<usize>) -> Result<LetterChange, LedgerError> {
+        let change = self.shared.ledger.unmark_letters(filter, limit).await;
+        self.order_replays(change.as_ref().ok());
+        change
+    }
+
+    /// Tells the workers whose letters were changed; all of them if that is not known, since a part may have been changed before it failed.
+    fn order_replays(&self, change: Option<&LetterChange>) {
+        let concerned = self.shared.tasks().into_iter().filter(|task| change.is_none_or(|change| change.changed.contains_key(&task.id)));
+        concerned.for_each(|task| task.order_replay());
     }
 
     /// Drops at most `limit` of the chosen dead letters: they count as dropped.

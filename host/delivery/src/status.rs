@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use flagpost_event::{Clock, StreamName};
-use flagpost_spool::{DropReason, EventLog, Identity, StreamId};
+use flagpost_spool::{DropReason, EventLog, Identity, Ledger, StreamId};
 use prometheus_client::metrics::histogram::Histogram;
 
 use crate::lanes::Passed;
@@ -110,6 +110,7 @@ pub struct TaskStatus {
     stream: StreamName,
     stream_id: StreamId,
     log: Arc<dyn EventLog>,
+    ledger: Ledger,
     clock: Arc<dyn Clock>,
     numbers: Mutex<Numbers>,
     /// Where its events end, once it is no more.
@@ -130,7 +131,14 @@ struct Text {
 const ATTEMPT_BUCKETS: [f64; 12] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
 
 impl TaskStatus {
-    pub(crate) fn new(identity: Identity, kind: String, stream: StreamName, log: Arc<dyn EventLog>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(
+        identity: Identity,
+        kind: String,
+        stream: StreamName,
+        log: Arc<dyn EventLog>,
+        ledger: Ledger,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let stream_id = log.stream(&stream);
         TaskStatus {
             identity,
@@ -138,6 +146,7 @@ impl TaskStatus {
             stream,
             stream_id,
             log,
+            ledger,
             clock,
             numbers: Mutex::default(),
             ended: OnceLock::new(),
@@ -216,6 +225,11 @@ impl TaskStatus {
     /// Events in its dead letters.
     pub fn dead(&self) -> u64 {
         lock(&self.numbers).dead
+    }
+
+    /// Dead letters that are marked to be sent again: work that waits, though they count as dead until they are delivered.
+    pub fn marked_letters(&self) -> u64 {
+        self.ledger.marked(&self.identity, &self.stream)
     }
 
     /// Events that were delivered out of its dead letters; they count as delivered.

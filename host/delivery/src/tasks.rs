@@ -89,7 +89,7 @@ impl Task {
         true
     }
 
-    /// Tells its worker that dead letters are marked to be sent again.
+    /// Tells its worker that other dead letters are marked to be sent again than before.
     pub(crate) fn order_replay(&self) {
         if let Some(running) = &self.running {
             running.orders.send_modify(|orders| orders.replays += 1);
@@ -311,7 +311,7 @@ impl Shared {
 
     fn status(&self, key: &Key, kind: &str) -> Arc<TaskStatus> {
         let (log, clock) = (Arc::clone(&self.log), Arc::clone(&self.options.clock));
-        Arc::new(TaskStatus::new(key.0.clone(), kind.to_owned(), key.1.clone(), log, clock))
+        Arc::new(TaskStatus::new(key.0.clone(), kind.to_owned(), key.1.clone(), log, self.ledger.clone(), clock))
     }
 
     fn refresh_admission(&self) {

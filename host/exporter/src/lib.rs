@@ -55,6 +55,7 @@ mod sink;
 #[cfg(feature = "sqs")]
 mod sqs;
 mod template;
+mod tls;
 mod webhook;
 
 pub use chain::{chain, chain_without_url};
@@ -64,6 +65,7 @@ pub use kind::{BuildContext, BuildFn, Built, KindInfo, kinds};
 pub use otel::{Otel, OtelEndpoint};
 pub use outcome::{ExportError, ProbeError, RejectedEvent};
 pub use sink::{LineSink, StderrLines};
+pub use tls::install_crypto;
 
 use std::time::Duration;
 

@@ -32,7 +32,7 @@ impl Hidden {
     }
 
     /// The text without the words.
-    pub(crate) fn hide<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    pub fn hide<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut text = Cow::Borrowed(text);
         for (value, instead) in &self.0 {
             if text.contains(value.reveal()) {

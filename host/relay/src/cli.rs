@@ -156,7 +156,7 @@ fn load(named: Option<&Path>) -> Result<(PathBuf, Loaded), ExitCode> {
 
 /// Reads the configuration; what is wrong with it has been printed.
 fn load_from(file: &Path, sources: &Sources) -> Result<Loaded, ExitCode> {
-    crate::tls::install();
+    flagpost_exporter::install_crypto();
     config::load(file, sources).map_err(|error| {
         complain(error);
         ExitCode::FAILURE

@@ -84,6 +84,7 @@ impl Selection {
             exporter: self.exporter.clone(),
             kind,
             reason_contains: self.reason_contains.clone(),
+            marked: false,
         })
     }
 
@@ -214,13 +215,13 @@ impl Page {
 /// What was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Changed {
-    /// Marked to be sent again, or dropped.
+    /// Marked to be sent again, no longer marked, or dropped.
     pub(crate) changed: u64,
     /// Left: their exporter is no longer known.
     pub(crate) gone: u64,
     /// Left: their events could not be read.
     pub(crate) unreadable: u64,
-    /// Left: they are in the batch that is being sent again.
+    /// In the batch that is being sent again: left, where they were to be dropped; no longer marked, but the attempt under way may deliver them.
     pub(crate) sending: u64,
 }
 

@@ -1,4 +1,4 @@
-//! TLS: which cryptography, and the certificate that is served, read again when its files change.
+//! TLS: the certificate that is served, read again when its files change.
 //!
 //! Files are polled: certificates change a few times a year, and every way in which they do (a rename, a symbolic link switched, a file
 //! written in place) shows in modification time, size or inode. While a new pair cannot be used (half written, a key of another certificate), the old
@@ -7,8 +7,8 @@
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Once};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -20,16 +20,6 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use crate::config::Tls;
-
-/// Installs the provider. An embedding program that has chosen before keeps its choice.
-pub(crate) fn install() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        if ring::default_provider().install_default().is_err() {
-            tracing::debug!("TLS has a provider already");
-        }
-    });
-}
 
 /// How often the files are looked at.
 const POLL_EVERY: Duration = Duration::from_secs(1);

@@ -1,4 +1,5 @@
-//! Amplitude's HTTP V2 API as its documentation has it: <https://amplitude.com/docs/apis/analytics/http-v2>.
+//! Amplitude's HTTP V2 API and its batch API as their documentation has them: <https://amplitude.com/docs/apis/analytics/http-v2>,
+//! <https://amplitude.com/docs/apis/analytics/batch-event-upload>.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +9,24 @@ use serde_json::{Value, json};
 use super::recorded::{Fault, Said, Service, Shelf, analytics, arrives_once, dies_alone, is_cut, outlasts, relay, waits_for_the_right_key};
 
 const KEY: &str = "right-api-key";
-/// 1 MB per request, in the smaller reading of MB.
+/// 1 MB per request, in the smaller reading of MB; 20 of them for the batch API.
 const REQUEST: usize = 1_000_000;
+const BATCH_REQUEST: usize = 20_000_000;
 const EVENTS: usize = 2_000;
 /// The shortest id, unless the request says otherwise.
 const SHORTEST: u64 = 5;
 
 fn rules(request: &Received, shelf: &mut Shelf) -> Said {
+    if request.line == "POST /2/httpapi" { common_rules(request, shelf) } else { Said(404, Value::Null) }
+}
+
+fn batch_rules(request: &Received, shelf: &mut Shelf) -> Said {
+    if request.line == "POST /batch" { common_rules(request, shelf) } else { Said(404, Value::Null) }
+}
+
+/// What both APIs say.
+fn common_rules(request: &Received, shelf: &mut Shelf) -> Said {
     let bad = |error: &str| Said(400, json!({ "code": 400, "error": error }));
-    if request.line != "POST /2/httpapi" {
-        return Said(404, Value::Null);
-    }
     if request.body.len() > shelf.largest {
         return Said(413, json!({ "code": 413, "error": "Payload too large" }));
     }
@@ -107,6 +115,21 @@ async fn the_events_that_amplitude_names_are_dead_letters_and_the_others_go_at_o
         let refused = service.requests().iter().filter(|request| matches!(request.answer, Answer::Full(400, ..))).count();
         assert_eq!(refused, 1, "what is named is not searched for");
     }
+}
+
+#[tokio::test]
+async fn the_batch_api_takes_each_event_once_and_names_what_it_refuses() {
+    let start = async || Service::start(KEY, BATCH_REQUEST, batch_rules).await;
+    let setup = |service: &Service| relay(service, "amplitude", "/batch", "", ("AMPLITUDE_API_KEY", "reveal"), KEY);
+    let service = start().await;
+    arrives_once(&service, &setup(&service), shown, bare).await;
+    let service = start().await;
+    dies_alone(&service, &setup(&service), &event(1_000).replace("\"u-1000\"", "\"\""), "user_id is missing").await;
+    // Its limit is for each device and user, as the other API's.
+    let service = start().await;
+    let said = r#"{"code":429,"error":"Too many requests for some devices and users","eps_threshold":1000,"throttled_users":{"u-1":1200},"throttled_events":[0]}"#;
+    outlasts(&service, &setup(&service), vec![Fault::Says(429, vec![("retry-after", "1".to_owned())], said), Fault::Lost]).await;
+    assert!(service.requests().iter().all(|request| request.line == "POST /batch"));
 }
 
 #[tokio::test]

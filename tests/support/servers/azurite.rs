@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 
-use super::{Process, Toxiproxy, given, installed, unique};
+use super::process::controlled;
+use super::{Process, Running, Toxiproxy, given, installed, unique};
 use crate::setup::free_port;
 use crate::until;
 
@@ -33,7 +33,7 @@ pub struct Azurite {
     directory: Option<TempDir>,
     /// Files with its certificate and the key, when it speaks HTTPS.
     certificate: Option<[String; 2]>,
-    process: Mutex<Option<Process>>,
+    process: Running,
 }
 
 /// The server of all tests: `FLAGPOST_TEST_AZURITE_URL`, or ours. `None`: skipped.
@@ -43,7 +43,7 @@ pub async fn shared() -> Option<Arc<Azurite>> {
         Some(url) => {
             installed("azure")?;
             let url = url.trim_end_matches('/').to_owned();
-            Some(Arc::new(Azurite { url, port: 0, directory: None, certificate: None, process: Mutex::default() }))
+            Some(Arc::new(Azurite { url, port: 0, directory: None, certificate: None, process: Running::default() }))
         }
         None => own().await.map(Arc::new),
     };
@@ -64,10 +64,12 @@ async fn start(scheme: &str, certificate: Option<[String; 2]>) -> Option<Azurite
     installed("azure")?;
     let port = free_port();
     let directory = Some(tempfile::tempdir().unwrap());
-    let server = Azurite { url: format!("{scheme}://127.0.0.1:{port}"), port, directory, certificate, process: Mutex::default() };
+    let server = Azurite { url: format!("{scheme}://127.0.0.1:{port}"), port, directory, certificate, process: Running::default() };
     server.restart().await;
     Some(server)
 }
+
+controlled!(Azurite, process);
 
 impl Azurite {
     /// The account's address.
@@ -82,9 +84,7 @@ impl Azurite {
 
     /// Asks it to end, so that it writes down what it has (it does so every few seconds otherwise), and waits for that.
     pub async fn stop(&self) {
-        let mut process = self.process.lock().unwrap().take().expect("it runs");
-        process.signal(Signal::TERM);
-        until("Azurite ends", async || process.has_ended().then_some(())).await;
+        self.process.stop("Azurite").await;
     }
 
     /// Starts it on the same port with what it has written down.
@@ -101,19 +101,9 @@ impl Azurite {
             arguments.extend(["--oauth", "basic", "--cert", certificate, "--key", key].map(str::to_owned));
         }
         let process = Process::start("node".as_ref(), &arguments, &directory.join("log"));
-        *self.process.lock().unwrap() = Some(process);
+        self.process.set(process);
         // Whoever it is: the certificate is a test's.
         until("Azurite is ready", async || TcpStream::connect(("127.0.0.1", self.port)).await.ok()).await;
-    }
-
-    /// Holds all of its threads.
-    pub fn pause(&self) {
-        self.process.lock().unwrap().as_ref().expect("it runs").signal(Signal::STOP);
-    }
-
-    /// Lets them go on.
-    pub fn resume(&self) {
-        self.process.lock().unwrap().as_ref().expect("it runs").signal(Signal::CONT);
     }
 
     /// A fault proxy in front of it, and the account's address through it.

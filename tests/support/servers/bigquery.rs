@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use super::{Process, Toxiproxy, given, installed, unique};
+use super::process::controlled;
+use super::{Process, Running, Toxiproxy, given, installed, unique};
 use crate::client;
 use crate::setup::free_port;
 
@@ -30,7 +30,7 @@ struct Ours {
     home: PathBuf,
     /// REST, gRPC, and where the fault proxy before gRPC listens.
     ports: [u16; 3],
-    process: Mutex<Option<Process>>,
+    process: Running,
 }
 
 /// A row: columns by name, as text, `None` where they are null.
@@ -53,11 +53,13 @@ pub async fn shared() -> Option<Arc<BigQuery>> {
 pub async fn own() -> Option<BigQuery> {
     let home = installed("bqemulator")?;
     let ports: [u16; 3] = std::array::from_fn(|_| free_port());
-    let ours = Ours { directory: tempfile::tempdir().unwrap(), home, ports, process: Mutex::default() };
+    let ours = Ours { directory: tempfile::tempdir().unwrap(), home, ports, process: Running::default() };
     tokio::task::block_in_place(|| ours.run());
     let [rest, grpc, _] = ports.map(|port| format!("http://127.0.0.1:{port}"));
     Some(BigQuery { rest, grpc, ours: Some(ours) })
 }
+
+controlled!(BigQuery, ours().process);
 
 impl BigQuery {
     /// Where the REST API is.
@@ -174,28 +176,9 @@ impl BigQuery {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// Ends it in the middle of whatever it does.
-    pub fn kill(&self) {
-        drop(self.ours().process.lock().unwrap().take());
-    }
-
     /// Starts it again, with the same tables on the same ports.
     pub async fn restart(&self) {
         tokio::task::block_in_place(|| self.ours().run());
-    }
-
-    /// Holds all of its threads.
-    pub fn pause(&self) {
-        self.signal(Signal::STOP);
-    }
-
-    /// Lets them go on.
-    pub fn resume(&self) {
-        self.signal(Signal::CONT);
-    }
-
-    fn signal(&self, signal: Signal) {
-        self.ours().process.lock().unwrap().as_ref().expect("it runs").signal(signal);
     }
 }
 
@@ -221,6 +204,6 @@ impl Ours {
         ];
         let mut process = Process::start("env".as_ref(), &arguments, &log);
         process.wait_for("grpc.listen", from);
-        *self.process.lock().unwrap() = Some(process);
+        self.process.set(process);
     }
 }

@@ -1,13 +1,14 @@
 //! ClickHouse as Debian has it (18.16): no deduplication tokens yet. Read back by SQL.
 
 use std::fs;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use super::{Process, given, installed};
+use super::process::controlled;
+use super::{Process, Running, given, installed};
 use crate::setup::free_port;
 use crate::{client, until};
 
@@ -17,14 +18,14 @@ pub struct ClickHouse {
     url: String,
     /// `None`: it is somebody else's.
     ours: Option<TempDir>,
-    process: Mutex<Option<Process>>,
+    process: Running,
 }
 
 /// The server of all tests: `FLAGPOST_TEST_CLICKHOUSE_URL` (where `default` needs no password), or ours. `None`: skipped.
 pub async fn shared() -> Option<Arc<ClickHouse>> {
     static SHARED: OnceCell<Option<Arc<ClickHouse>>> = OnceCell::const_new();
     let start = async || match given("clickhouse") {
-        Some(url) => Some(Arc::new(ClickHouse { url, ours: None, process: Mutex::default() })),
+        Some(url) => Some(Arc::new(ClickHouse { url, ours: None, process: Running::default() })),
         None => own().await.map(Arc::new),
     };
     SHARED.get_or_init(start).await.clone()
@@ -38,20 +39,17 @@ pub async fn own() -> Option<ClickHouse> {
     let config = config.replace("@HTTP@", &port.to_string()).replace("@TCP@", &free_port().to_string());
     fs::write(directory.path().join("config.xml"), config).unwrap();
     fs::copy(home.join("users.xml"), directory.path().join("users.xml")).unwrap();
-    let server = ClickHouse { url: format!("http://127.0.0.1:{port}"), ours: Some(directory), process: Mutex::default() };
+    let server = ClickHouse { url: format!("http://127.0.0.1:{port}"), ours: Some(directory), process: Running::default() };
     server.restart().await;
     Some(server)
 }
+
+controlled!(ClickHouse, process);
 
 impl ClickHouse {
     /// Its address.
     pub fn url(&self) -> &str {
         &self.url
-    }
-
-    /// Ends it in the middle of whatever it does.
-    pub fn kill(&self) {
-        drop(self.process.lock().unwrap().take());
     }
 
     /// Starts it again with what it has, and waits until it answers.
@@ -60,7 +58,7 @@ impl ClickHouse {
         let directory = self.ours.as_ref().expect("the test needs a server of its own").path();
         let arguments = [format!("--config-file={}", directory.join("config.xml").display())];
         let process = Process::unpacked(&home, "usr/sbin/clickhouse-server", &arguments, &directory.join("log"));
-        *self.process.lock().unwrap() = Some(process);
+        self.process.set(process);
         until("ClickHouse answers", async || client().get(&self.url).send().await.ok().filter(|answer| answer.status() == 200)).await;
     }
 

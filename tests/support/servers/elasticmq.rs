@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use super::boto::Access;
-use super::{Process, Toxiproxy, given, installed};
+use super::process::controlled;
+use super::{Process, Running, Toxiproxy, given, installed};
 use crate::setup::free_port;
 
 /// A server.
@@ -18,7 +18,7 @@ pub struct ElasticMq {
     access: Access,
     port: u16,
     ours: Option<(TempDir, PathBuf)>,
-    process: Mutex<Option<Process>>,
+    process: Running,
 }
 
 /// The server of all tests: `FLAGPOST_TEST_ELASTICMQ_URL`, or ours. `None`: skipped.
@@ -27,7 +27,7 @@ pub async fn shared() -> Option<Arc<ElasticMq>> {
     let start = async || match given("elasticmq") {
         Some(url) => {
             installed("aws")?;
-            Some(Arc::new(ElasticMq { access: Access::new(&url, "any", "any"), port: 0, ours: None, process: Mutex::default() }))
+            Some(Arc::new(ElasticMq { access: Access::new(&url, "any", "any"), port: 0, ours: None, process: Running::default() }))
         }
         None => own().await.map(Arc::new),
     };
@@ -44,10 +44,12 @@ pub async fn own() -> Option<ElasticMq> {
     let config = config.replace("@DIR@", directory.path().to_str().unwrap()).replace("@PORT@", &port.to_string());
     fs::write(directory.path().join("server.conf"), config.replace("@STATS@", &free_port().to_string())).unwrap();
     let access = Access::new(&format!("http://127.0.0.1:{port}"), "any", "any");
-    let server = ElasticMq { access, port, ours: Some((directory, home)), process: Mutex::default() };
+    let server = ElasticMq { access, port, ours: Some((directory, home)), process: Running::default() };
     tokio::task::block_in_place(|| server.run());
     Some(server)
 }
+
+controlled!(ElasticMq, process);
 
 impl ElasticMq {
     /// Where it is.
@@ -63,24 +65,9 @@ impl ElasticMq {
         Some((proxy, Access { endpoint: format!("http://127.0.0.1:{port}"), ..self.access.clone() }))
     }
 
-    /// Ends it in the middle of whatever it does.
-    pub fn kill(&self) {
-        drop(self.process.lock().unwrap().take());
-    }
-
     /// Starts it again, with the same messages on the same port.
     pub async fn restart(&self) {
         tokio::task::block_in_place(|| self.run());
-    }
-
-    /// Holds all of its threads.
-    pub fn pause(&self) {
-        self.process.lock().unwrap().as_ref().expect("it runs").signal(Signal::STOP);
-    }
-
-    /// Lets them go on.
-    pub fn resume(&self) {
-        self.process.lock().unwrap().as_ref().expect("it runs").signal(Signal::CONT);
     }
 
     fn run(&self) {
@@ -96,6 +83,6 @@ impl ElasticMq {
         ];
         let mut process = Process::start("java".as_ref(), &options.chain(own).collect::<Vec<_>>(), &log);
         process.wait_for("started in", from);
-        *self.process.lock().unwrap() = Some(process);
+        self.process.set(process);
     }
 }

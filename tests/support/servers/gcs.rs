@@ -1,15 +1,15 @@
 //! fake-gcs-server: Cloud Storage's JSON API over a directory, so it keeps its objects when it is killed. It takes any credentials.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use reqwest::Method;
-use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use super::{Process, given, installed, unique};
+use super::process::controlled;
+use super::{Process, Running, given, installed, unique};
 use crate::setup::free_port;
 use crate::{client, until};
 
@@ -25,7 +25,7 @@ pub struct Gcs {
 struct Ours {
     directory: TempDir,
     port: u16,
-    process: Mutex<Option<Process>>,
+    process: Running,
 }
 
 /// An object as it was read back.
@@ -53,11 +53,13 @@ pub async fn shared() -> Option<Arc<Gcs>> {
 pub async fn own() -> Option<Gcs> {
     installed("fake-gcs")?;
     let port = free_port();
-    let ours = Ours { directory: tempfile::tempdir().unwrap(), port, process: Mutex::default() };
+    let ours = Ours { directory: tempfile::tempdir().unwrap(), port, process: Running::default() };
     let gcs = Gcs { url: format!("http://127.0.0.1:{port}"), ours: Some(ours) };
     gcs.restart().await;
     Some(gcs)
 }
+
+controlled!(Gcs, ours().process);
 
 impl Gcs {
     /// Its address.
@@ -140,11 +142,6 @@ impl Gcs {
         serde_json::from_str(&text).unwrap_or_default()
     }
 
-    /// Ends it in the middle of whatever it does.
-    pub fn kill(&self) {
-        drop(self.ours().process.lock().unwrap().take());
-    }
-
     /// Starts it again, with the same objects on the same port.
     pub async fn restart(&self) {
         let home = installed("fake-gcs").expect("it was there before");
@@ -156,19 +153,9 @@ impl Gcs {
         let storage = ["-backend", "filesystem", "-filesystem-root", &root, "-log-level", "warn"];
         let arguments: Vec<String> = arguments.iter().chain(&storage).map(|&argument| argument.to_owned()).collect();
         let process = Process::start(&home.join("fake-gcs-server"), &arguments, &ours.directory.path().join("log"));
-        *ours.process.lock().unwrap() = Some(process);
+        ours.process.set(process);
         let url = format!("{}/_internal/healthcheck", self.url);
         until("fake-gcs-server is ready", async || client().get(&url).send().await.ok().filter(|answer| answer.status() == 200)).await;
-    }
-
-    /// Holds all of its threads.
-    pub fn pause(&self) {
-        self.ours().process.lock().unwrap().as_ref().expect("it runs").signal(Signal::STOP);
-    }
-
-    /// Lets them go on.
-    pub fn resume(&self) {
-        self.ours().process.lock().unwrap().as_ref().expect("it runs").signal(Signal::CONT);
     }
 }
 

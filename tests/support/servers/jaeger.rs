@@ -1,15 +1,15 @@
 //! Jaeger: takes spans as OTLP over gRPC and HTTP, keeps them in memory, and gives them back as JSON.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
+use super::process::controlled;
 use super::toxiproxy::Toxiproxy;
-use super::{Process, given, installed};
+use super::{Process, Running, given, installed};
 use crate::setup::free_port;
 use crate::{client, until};
 
@@ -21,7 +21,7 @@ pub struct Jaeger {
     http: u16,
     query: String,
     directory: TempDir,
-    process: Mutex<Option<Process>>,
+    process: Running,
 }
 
 /// A span as Jaeger gives it back.
@@ -59,7 +59,7 @@ pub async fn shared() -> Option<Arc<Jaeger>> {
         Some(url) => {
             let host = url.trim_start_matches("http://").split([':', '/']).next().unwrap().to_owned();
             let (query, directory) = (url.trim_end_matches('/').to_owned(), tempfile::tempdir().unwrap());
-            Some(Arc::new(Jaeger { host, grpc: 4317, http: 4318, query, directory, process: Mutex::default() }))
+            Some(Arc::new(Jaeger { host, grpc: 4317, http: 4318, query, directory, process: Running::default() }))
         }
         None => own().await.map(Arc::new),
     };
@@ -75,11 +75,13 @@ pub async fn own() -> Option<Jaeger> {
         http: free_port(),
         query: format!("http://127.0.0.1:{}", free_port()),
         directory: tempfile::tempdir().unwrap(),
-        process: Mutex::default(),
+        process: Running::default(),
     };
     server.restart().await;
     Some(server)
 }
+
+controlled!(Jaeger, process);
 
 impl Jaeger {
     /// Where it takes OTLP over gRPC.
@@ -100,11 +102,6 @@ impl Jaeger {
         Some((proxy, format!("http://127.0.0.1:{port}")))
     }
 
-    /// Ends it in the middle of whatever it does. What it had is gone.
-    pub fn kill(&self) {
-        drop(self.process.lock().unwrap().take());
-    }
-
     /// Starts it, with no spans.
     pub async fn restart(&self) {
         let home = installed("jaeger").unwrap();
@@ -119,20 +116,10 @@ impl Jaeger {
         ];
         let arguments: Vec<String> = ports.iter().map(|(name, port)| format!("--{name}.host-port=127.0.0.1:{port}")).collect();
         let process = Process::start(&home.join("jaeger"), &arguments, &self.directory.path().join("log"));
-        *self.process.lock().unwrap() = Some(process);
+        self.process.set(process);
         for url in [format!("{}/api/services", self.query), self.http()] {
             until("Jaeger is ready", async || client().get(&url).send().await.ok()).await;
         }
-    }
-
-    /// Holds all of its threads.
-    pub fn pause(&self) {
-        self.process.lock().unwrap().as_ref().expect("it runs").signal(Signal::STOP);
-    }
-
-    /// Lets them go on.
-    pub fn resume(&self) {
-        self.process.lock().unwrap().as_ref().expect("it runs").signal(Signal::CONT);
     }
 
     /// All spans of a service.

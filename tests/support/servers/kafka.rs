@@ -3,14 +3,14 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use super::kafka_tool::{Record, Tool};
-use super::{Process, Toxiproxy, given, installed, unique};
+use super::process::controlled;
+use super::{Process, Running, Toxiproxy, given, installed, unique};
 use crate::setup::free_port;
 
 /// A way of coming in.
@@ -49,7 +49,7 @@ struct Ours {
     home: PathBuf,
     /// In the order of [`Listener`]; then where the fault proxy listens, and the controller.
     ports: [u16; 8],
-    process: Mutex<Option<Process>>,
+    process: Running,
 }
 
 /// The plain broker of all tests: `FLAGPOST_TEST_KAFKA_URL` (`host:port`), or [`local`]'s. `None`: skipped.
@@ -75,6 +75,8 @@ fn tool() -> Option<Arc<Tool>> {
     installed("kafka-tool").map(|_| Tool::shared())
 }
 
+controlled!(Broker, ours().process);
+
 impl Broker {
     fn start(home: PathBuf, tool: Arc<Tool>) -> Broker {
         let directory = tempfile::tempdir().unwrap();
@@ -87,7 +89,7 @@ impl Broker {
             text = text.replace(&format!("@{name}@"), &port.to_string());
         }
         fs::write(directory.path().join("server.properties"), text).unwrap();
-        let ours = Ours { directory, home, ports, process: Mutex::new(None) };
+        let ours = Ours { directory, home, ports, process: Running::default() };
         let users = ["SCRAM-SHA-256", "SCRAM-SHA-512"].map(|kind| format!("{kind}=[name=alice,password=alice-secret]"));
         let format = ["format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "--standalone", "-c"].map(str::to_owned).into_iter();
         let users = users.into_iter().flat_map(|user| ["--add-scram".to_owned(), user]);
@@ -156,30 +158,10 @@ impl Broker {
         Toxiproxy::before(ours.directory.path(), ours.ports[6], ours.ports[5]).await
     }
 
-    /// Ends it in the middle of whatever it does.
-    pub fn kill(&self) {
-        drop(self.ours().process.lock().unwrap().take());
-    }
-
     /// Starts it again, with the same data on the same ports.
     pub async fn restart(&self) {
         let ours = self.ours();
         tokio::task::block_in_place(|| ours.run());
-    }
-
-    /// Holds all of its threads.
-    pub fn pause(&self) {
-        self.signal(Signal::STOP);
-    }
-
-    /// Lets them go on.
-    pub fn resume(&self) {
-        self.signal(Signal::CONT);
-    }
-
-    fn signal(&self, signal: Signal) {
-        let process = self.ours().process.lock().unwrap();
-        process.as_ref().expect("it runs").signal(signal);
     }
 }
 
@@ -208,6 +190,6 @@ impl Ours {
         let arguments = self.java("kafka.Kafka", [self.file("server.properties")].into_iter());
         let mut process = Process::start("java".as_ref(), &arguments, &log);
         process.wait_for("Kafka Server started", from);
-        *self.process.lock().unwrap() = Some(process);
+        self.process.set(process);
     }
 }

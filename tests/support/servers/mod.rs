@@ -28,7 +28,7 @@ pub mod seaweedfs;
 mod toxiproxy;
 pub mod victorialogs;
 
-pub use process::Process;
+pub use process::{Process, Running};
 pub use toxiproxy::{Fault, Toxiproxy, line_faults};
 
 use std::path::{Path, PathBuf};

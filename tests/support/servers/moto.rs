@@ -1,14 +1,14 @@
 //! moto: Amazon's services in memory (S3, SQS, Kinesis, IAM, STS), with signatures and rights checked.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use super::boto::Access;
-use super::{Process, Toxiproxy, given, installed, unique};
+use super::process::controlled;
+use super::{Process, Running, Toxiproxy, given, installed, unique};
 use crate::setup::free_port;
 use crate::{client, until};
 
@@ -19,7 +19,7 @@ pub struct Moto {
     port: u16,
     /// `None`: it is somebody else's.
     directory: Option<TempDir>,
-    process: Mutex<Option<Process>>,
+    process: Running,
 }
 
 /// The server of all tests (`FLAGPOST_TEST_MOTO_URL`, or ours), which checks every request's signature and rights. `None`: skipped.
@@ -29,7 +29,7 @@ pub async fn shared() -> Option<Arc<Moto>> {
         let mut moto = match given("moto") {
             Some(url) => {
                 installed("aws")?;
-                Moto { access: Access::new(&url, "any", "any"), port: 0, directory: None, process: Mutex::default() }
+                Moto { access: Access::new(&url, "any", "any"), port: 0, directory: None, process: Running::default() }
             }
             None => own().await?,
         };
@@ -50,10 +50,12 @@ pub async fn own() -> Option<Moto> {
     let port = free_port();
     let directory = tempfile::tempdir().unwrap();
     let access = Access::new(&format!("http://127.0.0.1:{port}"), "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
-    let moto = Moto { access, port, directory: Some(directory), process: Mutex::default() };
+    let moto = Moto { access, port, directory: Some(directory), process: Running::default() };
     moto.restart().await;
     Some(moto)
 }
+
+controlled!(Moto, process);
 
 impl Moto {
     /// Where it is and who may do everything there.
@@ -96,29 +98,14 @@ impl Moto {
         made["Role"]["Arn"].as_str().unwrap().to_owned()
     }
 
-    /// Ends it in the middle of whatever it does.
-    pub fn kill(&self) {
-        drop(self.process.lock().unwrap().take());
-    }
-
     /// Starts it again on the same port, with nothing in it.
     pub async fn restart(&self) {
         let home = installed("aws").expect("it was there before");
         let directory = self.directory.as_ref().expect("the test needs a server of its own");
         let arguments = ["-H", "127.0.0.1", "-p", &self.port.to_string()].map(str::to_owned);
         let process = Process::start(&home.join("python/bin/moto_server"), &arguments, &directory.path().join("log"));
-        *self.process.lock().unwrap() = Some(process);
+        self.process.set(process);
         let url = self.url("/moto-api/");
         until("moto is ready", async || client().get(&url).send().await.ok().filter(|answer| answer.status() == 200)).await;
-    }
-
-    /// Holds all of its threads.
-    pub fn pause(&self) {
-        self.process.lock().unwrap().as_ref().expect("it runs").signal(Signal::STOP);
-    }
-
-    /// Lets them go on.
-    pub fn resume(&self) {
-        self.process.lock().unwrap().as_ref().expect("it runs").signal(Signal::CONT);
     }
 }

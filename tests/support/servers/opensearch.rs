@@ -1,12 +1,13 @@
 //! OpenSearch: one node, in a Java process with a small heap. It has no security plugin, so nobody is refused.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use super::{Process, given, installed};
+use super::process::controlled;
+use super::{Process, Running, given, installed};
 use crate::setup::free_port;
 use crate::{client, until};
 
@@ -16,14 +17,14 @@ pub struct OpenSearch {
     url: String,
     /// `None`: it is somebody else's.
     ours: Option<(TempDir, u16, u16)>,
-    process: Mutex<Option<Process>>,
+    process: Running,
 }
 
 /// The server of all tests: `FLAGPOST_TEST_OPENSEARCH_URL`, or ours. `None`: skipped.
 pub async fn shared() -> Option<Arc<OpenSearch>> {
     static SHARED: OnceCell<Option<Arc<OpenSearch>>> = OnceCell::const_new();
     let start = async || match given("opensearch") {
-        Some(url) => Some(Arc::new(OpenSearch { url, ours: None, process: Mutex::default() })),
+        Some(url) => Some(Arc::new(OpenSearch { url, ours: None, process: Running::default() })),
         None => own().await.map(Arc::new),
     };
     SHARED.get_or_init(start).await.clone()
@@ -34,20 +35,17 @@ pub async fn own() -> Option<OpenSearch> {
     installed("opensearch")?;
     let (http, transport) = (free_port(), free_port());
     let ours = Some((tempfile::tempdir().unwrap(), http, transport));
-    let server = OpenSearch { url: format!("http://127.0.0.1:{http}"), ours, process: Mutex::default() };
+    let server = OpenSearch { url: format!("http://127.0.0.1:{http}"), ours, process: Running::default() };
     server.restart().await;
     Some(server)
 }
+
+controlled!(OpenSearch, process);
 
 impl OpenSearch {
     /// Its address.
     pub fn url(&self) -> &str {
         &self.url
-    }
-
-    /// Ends it in the middle of whatever it does.
-    pub fn kill(&self) {
-        drop(self.process.lock().unwrap().take());
     }
 
     /// Starts it again with what it has, and waits until it takes documents.
@@ -63,7 +61,7 @@ impl OpenSearch {
             transport.to_string(),
         ];
         let log = directory.path().join("log");
-        *self.process.lock().unwrap() = Some(Process::start("java".as_ref(), &options.chain(own).collect::<Vec<_>>(), &log));
+        self.process.set(Process::start("java".as_ref(), &options.chain(own).collect::<Vec<_>>(), &log));
         let health = format!("{}/_cluster/health?wait_for_status=yellow&timeout=1s", self.url);
         until("OpenSearch is ready", async || client().get(&health).send().await.ok().filter(|answer| answer.status() == 200)).await;
     }

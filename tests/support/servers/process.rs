@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -109,3 +109,58 @@ impl Drop for Process {
         self.end();
     }
 }
+
+/// The process of a server that a test may end, hold and start again. Empty: it does not run, or it is somebody else's.
+#[derive(Debug, Default)]
+pub struct Running(Mutex<Option<Process>>);
+
+impl Running {
+    /// This one runs now.
+    pub fn set(&self, process: Process) {
+        *self.process() = Some(process);
+    }
+
+    /// Ends it in the middle of whatever it does.
+    pub fn kill(&self) {
+        drop(self.process().take());
+    }
+
+    /// Asks it to end, and waits until it has. `name` is whose process it is.
+    pub async fn stop(&self, name: &str) {
+        let Some(mut process) = self.process().take() else { return };
+        process.signal(Signal::TERM);
+        crate::until(&format!("{name} ends"), async || process.has_ended().then_some(())).await;
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.process().as_ref().expect("it runs").signal(signal);
+    }
+
+    fn process(&self) -> MutexGuard<'_, Option<Process>> {
+        self.0.lock().unwrap()
+    }
+}
+
+/// What a test may do with a server: `controlled!(Redis, process)`, where `process` leads from the server to its [`Running`].
+macro_rules! controlled {
+    ($server:ty, $($process:tt)+) => {
+        impl $server {
+            /// Ends it in the middle of whatever it does.
+            pub fn kill(&self) {
+                self.$($process)+.kill();
+            }
+
+            /// Holds all of its threads.
+            pub fn pause(&self) {
+                self.$($process)+.signal(rustix::process::Signal::STOP);
+            }
+
+            /// Lets them go on.
+            pub fn resume(&self) {
+                self.$($process)+.signal(rustix::process::Signal::CONT);
+            }
+        }
+    };
+}
+pub(super) use controlled;

@@ -2,16 +2,16 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use super::{Process, Toxiproxy, given, skipped, unique};
+use super::process::controlled;
+use super::{Process, Running, Toxiproxy, given, skipped, unique};
 use crate::setup::free_port;
 use crate::{client, until};
 
@@ -32,7 +32,7 @@ struct Ours {
     jar: PathBuf,
     directory: TempDir,
     port: u16,
-    process: Mutex<Option<Process>>,
+    process: Running,
 }
 
 /// A message as a subscriber got it.
@@ -63,7 +63,7 @@ pub async fn own() -> Option<PubSub> {
         return None;
     };
     let port = free_port();
-    let ours = Ours { jar, directory: tempfile::tempdir().unwrap(), port, process: Mutex::default() };
+    let ours = Ours { jar, directory: tempfile::tempdir().unwrap(), port, process: Running::default() };
     let pubsub = PubSub { address: format!("127.0.0.1:{port}"), ours: Some(ours) };
     pubsub.restart().await;
     Some(pubsub)
@@ -77,6 +77,8 @@ fn jar() -> Option<PathBuf> {
     let is_jar = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("cloud-pubsub-emulator"));
     paths.find(|path| path.extension().is_some_and(|extension| extension == "jar") && is_jar(path) && path.exists())
 }
+
+controlled!(PubSub, ours().process);
 
 impl PubSub {
     /// `host:port`.
@@ -143,11 +145,6 @@ impl PubSub {
         Some((proxy, format!("127.0.0.1:{port}")))
     }
 
-    /// Ends it in the middle of whatever it does.
-    pub fn kill(&self) {
-        drop(self.ours().process.lock().unwrap().take());
-    }
-
     /// Starts it again on the same port, with nothing in it.
     pub async fn restart(&self) {
         let ours = self.ours();
@@ -155,19 +152,9 @@ impl PubSub {
         let own = [ours.jar.display().to_string(), "--host=127.0.0.1".to_owned(), format!("--port={}", ours.port)];
         let arguments: Vec<String> = options.into_iter().chain(own).collect();
         let process = Process::start("java".as_ref(), &arguments, &ours.directory.path().join("log"));
-        *ours.process.lock().unwrap() = Some(process);
+        ours.process.set(process);
         let url = format!("http://{}/", self.address);
         until("the Pub/Sub emulator is ready", async || client().get(&url).send().await.ok().filter(|answer| answer.status() == 200)).await;
-    }
-
-    /// Holds all of its threads.
-    pub fn pause(&self) {
-        self.ours().process.lock().unwrap().as_ref().expect("it runs").signal(Signal::STOP);
-    }
-
-    /// Lets them go on.
-    pub fn resume(&self) {
-        self.ours().process.lock().unwrap().as_ref().expect("it runs").signal(Signal::CONT);
     }
 }
 

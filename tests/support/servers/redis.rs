@@ -1,15 +1,15 @@
 //! Redis: every write is on its disk before it is answered. Read back over a socket of the tests' own.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 
-use super::{Process, Toxiproxy, given, installed};
+use super::process::controlled;
+use super::{Process, Running, Toxiproxy, given, installed};
 use crate::setup::free_port;
 use crate::until;
 
@@ -20,7 +20,7 @@ pub struct Redis {
     password: Option<String>,
     /// `None`: it is somebody else's.
     directory: Option<TempDir>,
-    process: Mutex<Option<Process>>,
+    process: Running,
 }
 
 /// An answer of Redis.
@@ -42,7 +42,7 @@ pub enum Answer {
 pub async fn shared() -> Option<Arc<Redis>> {
     static SHARED: OnceCell<Option<Arc<Redis>>> = OnceCell::const_new();
     let start = async || match given("redis") {
-        Some(address) => Some(Arc::new(Redis { address, password: None, directory: None, process: Mutex::default() })),
+        Some(address) => Some(Arc::new(Redis { address, password: None, directory: None, process: Running::default() })),
         None => own(None).await.map(Arc::new),
     };
     SHARED.get_or_init(start).await.clone()
@@ -53,30 +53,17 @@ pub async fn own(password: Option<&str>) -> Option<Redis> {
     installed("redis")?;
     let address = format!("127.0.0.1:{}", free_port());
     let (password, directory) = (password.map(str::to_owned), Some(tempfile::tempdir().unwrap()));
-    let server = Redis { address, password, directory, process: Mutex::default() };
+    let server = Redis { address, password, directory, process: Running::default() };
     server.restart().await;
     Some(server)
 }
+
+controlled!(Redis, process);
 
 impl Redis {
     /// Where it is: `host:port`.
     pub fn address(&self) -> &str {
         &self.address
-    }
-
-    /// Ends it in the middle of whatever it does.
-    pub fn kill(&self) {
-        drop(self.process.lock().unwrap().take());
-    }
-
-    /// Holds it.
-    pub fn pause(&self) {
-        self.process.lock().unwrap().as_ref().expect("it runs").signal(Signal::STOP);
-    }
-
-    /// Lets it go on.
-    pub fn resume(&self) {
-        self.process.lock().unwrap().as_ref().expect("it runs").signal(Signal::CONT);
     }
 
     /// Starts it again with what it has, and waits until it answers.
@@ -89,7 +76,7 @@ impl Redis {
         options.extend(self.password.as_deref().map(|password| ("requirepass", password)));
         let arguments: Vec<String> = options.iter().flat_map(|(name, value)| [format!("--{name}"), (*value).to_owned()]).collect();
         let process = Process::unpacked(&home, "usr/bin/redis-server", &arguments, &directory.join("log"));
-        *self.process.lock().unwrap() = Some(process);
+        self.process.set(process);
         until("Redis answers", async || {
             let answer = self.try_ask(&["PING"]).await.ok()?;
             (answer == Answer::Text("PONG".to_owned())).then_some(())

@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::Arc;
 
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
-use super::{Process, installed};
+use super::{Process, Running, given, installed};
 use crate::setup::free_port;
 use crate::{client, until};
 
@@ -24,17 +25,32 @@ const HTPASSWD: &str = "tester:$2b$04$AlTyUiPJn7lgscFOsrlho.zNWKUoCPVvDipvp4vmEH
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// A registry of the test's own. What was pushed is there again when it is started again.
+/// A registry. What was pushed is there again when it is started again.
 #[derive(Debug)]
 pub struct Registry {
-    port: u16,
-    directory: TempDir,
-    process: Mutex<Option<Process>>,
+    url: String,
+    /// `None`: it is somebody else's.
+    ours: Option<TempDir>,
+    process: Running,
     /// With TLS: the certificate, which is its own authority.
     certificate: Option<String>,
 }
 
-/// A registry on this machine, without TLS. `None`: skipped.
+/// The registry of all tests: `FLAGPOST_TEST_REGISTRY_URL` (without TLS, and `tester` with the password of this file may do everything), or ours. `None`:
+/// skipped.
+pub async fn shared() -> Option<Arc<Registry>> {
+    static SHARED: OnceCell<Option<Arc<Registry>>> = OnceCell::const_new();
+    let start = async || match given("registry") {
+        Some(url) => {
+            let url = url.trim_end_matches('/').to_owned();
+            Some(Arc::new(Registry { url, ours: None, process: Running::default(), certificate: None }))
+        }
+        None => own().await.map(Arc::new),
+    };
+    SHARED.get_or_init(start).await.clone()
+}
+
+/// A registry of the test's own, without TLS, to be stopped. `None`: skipped.
 pub async fn own() -> Option<Registry> {
     let registry = Registry::stopped(None)?;
     registry.start().await;
@@ -69,42 +85,40 @@ impl Registry {
         // JSON is YAML.
         fs::write(at("config.yml"), config.to_string()).unwrap();
         fs::write(at("htpasswd"), HTPASSWD).unwrap();
-        Some(Registry { port, directory, process: Mutex::default(), certificate: tls.map(|(certificate, _)| certificate) })
+        let url = if tls.is_some() { format!("https://localhost:{port}") } else { format!("http://127.0.0.1:{port}") };
+        Some(Registry { url, ours: Some(directory), process: Running::default(), certificate: tls.map(|(certificate, _)| certificate) })
     }
 
     /// `host:port`, as references have it.
-    pub fn host(&self) -> String {
-        let host = if self.certificate.is_some() { "localhost" } else { "127.0.0.1" };
-        format!("{host}:{}", self.port)
+    pub fn host(&self) -> &str {
+        self.url.split_once("://").expect("a URL has a scheme").1
     }
 
     /// Where it is.
-    pub fn url(&self) -> String {
-        let scheme = if self.certificate.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", self.host())
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// The certificate's file, if it speaks TLS.
     pub fn certificate(&self) -> std::path::PathBuf {
-        self.directory.path().join("tls.crt")
+        self.directory().join("tls.crt")
     }
 
-    /// Where it keeps what it has.
-    pub fn directory(&self) -> &Path {
-        self.directory.path()
+    fn directory(&self) -> &Path {
+        self.ours.as_ref().expect("the test needs a registry of its own").path()
     }
 
     /// Ends it.
     pub fn stop(&self) {
-        drop(self.process.lock().unwrap().take());
+        self.process.kill();
     }
 
     /// Starts it, again with what it has, and waits until it answers.
     pub async fn start(&self) {
         let program = installed("registry").expect("it was there before").join("registry");
-        let arguments = ["serve".to_owned(), self.directory.path().join("config.yml").display().to_string()];
-        let process = Process::start(&program, &arguments, &self.directory.path().join("log"));
-        *self.process.lock().unwrap() = Some(process);
+        let arguments = ["serve".to_owned(), self.directory().join("config.yml").display().to_string()];
+        let process = Process::start(&program, &arguments, &self.directory().join("log"));
+        self.process.set(process);
         until("the registry answers", async || self.request(Method::GET, "").send().await.ok().filter(|answer| answer.status() == 200))
             .await;
     }
@@ -140,7 +154,7 @@ impl Registry {
         let digest = format!("sha256:{}", hex::encode(Sha256::digest(bytes)));
         let begun = good(self.request(Method::POST, &format!("{name}/blobs/uploads/")), 202).await;
         let location = begun.headers()["location"].to_str().unwrap().to_owned();
-        let location = location.strip_prefix(&self.url()).unwrap_or(&location);
+        let location = location.strip_prefix(self.url()).unwrap_or(&location);
         let path = format!("{}&digest={digest}", location.strip_prefix("/v2/").unwrap());
         good(self.request(Method::PUT, &path).body(bytes.to_vec()), 201).await;
         json!({ "mediaType": media_type, "digest": digest, "size": bytes.len() })

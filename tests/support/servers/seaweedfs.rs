@@ -1,14 +1,14 @@
 //! SeaweedFS: S3 on disk, with signatures and rights checked. What it was given is there when it starts again after a kill.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use super::boto::Access;
-use super::{Process, Toxiproxy, given, installed, unique};
+use super::process::controlled;
+use super::{Process, Running, Toxiproxy, given, installed, unique};
 use crate::setup::free_port;
 use crate::{client, until};
 
@@ -20,7 +20,7 @@ pub struct SeaweedFs {
     ports: Vec<u16>,
     /// `None`: it is somebody else's.
     directory: Option<TempDir>,
-    process: Mutex<Option<Process>>,
+    process: Running,
 }
 
 /// The server of all tests: `FLAGPOST_TEST_SEAWEEDFS_URL` (any S3 with the credentials of tests/servers/seaweedfs/s3.json), or ours. `None`: skipped.
@@ -29,7 +29,7 @@ pub async fn shared() -> Option<Arc<SeaweedFs>> {
     let start = async || match given("seaweedfs") {
         Some(url) => {
             installed("aws")?;
-            Some(Arc::new(SeaweedFs { access: SeaweedFs::access_at(&url), ports: vec![0], directory: None, process: Mutex::default() }))
+            Some(Arc::new(SeaweedFs { access: SeaweedFs::access_at(&url), ports: vec![0], directory: None, process: Running::default() }))
         }
         None => own().await.map(Arc::new),
     };
@@ -43,10 +43,12 @@ pub async fn own() -> Option<SeaweedFs> {
     installed("seaweedfs")?;
     let ports: Vec<u16> = (0..8).map(|_| free_port()).collect();
     let access = SeaweedFs::access_at(&format!("http://127.0.0.1:{}", ports[0]));
-    let server = SeaweedFs { access, ports, directory: Some(tempfile::tempdir().unwrap()), process: Mutex::default() };
+    let server = SeaweedFs { access, ports, directory: Some(tempfile::tempdir().unwrap()), process: Running::default() };
     server.restart().await;
     Some(server)
 }
+
+controlled!(SeaweedFs, process);
 
 impl SeaweedFs {
     fn access_at(url: &str) -> Access {
@@ -61,11 +63,6 @@ impl SeaweedFs {
     /// Somebody who may read and not write.
     pub fn reader(&self) -> Access {
         Access::new(&self.access.endpoint, "AKIAREADER", "reader-secret")
-    }
-
-    /// Ends it in the middle of whatever it does.
-    pub fn kill(&self) {
-        drop(self.process.lock().unwrap().take());
     }
 
     /// Starts it again with what it has, and waits until it takes objects.
@@ -94,22 +91,12 @@ impl SeaweedFs {
             format!("-{name}.port{grpc}={port}")
         }));
         let process = Process::start(&home.join("python/bin/weed"), &arguments, &directory.join("log"));
-        *self.process.lock().unwrap() = Some(process);
+        self.process.set(process);
         until("SeaweedFS answers", async || client().get(&self.access.endpoint).send().await.ok()).await;
         let bucket = json!({ "Bucket": unique("ready") });
         until("SeaweedFS makes buckets", async || self.access.ask("s3", "create_bucket", bucket.clone()).await.ok()).await;
         let object = json!({ "Bucket": bucket["Bucket"], "Key": "ready", "Body": "ready" });
         until("SeaweedFS takes objects", async || self.access.ask("s3", "put_object", object.clone()).await.ok()).await;
-    }
-
-    /// Holds all of its threads.
-    pub fn pause(&self) {
-        self.process.lock().unwrap().as_ref().expect("it runs").signal(Signal::STOP);
-    }
-
-    /// Lets them go on.
-    pub fn resume(&self) {
-        self.process.lock().unwrap().as_ref().expect("it runs").signal(Signal::CONT);
     }
 
     /// A fault proxy in front of it, and the access through it.

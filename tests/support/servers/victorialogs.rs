@@ -1,13 +1,12 @@
 //! VictoriaLogs: takes logs by the APIs of Datadog and Grafana Loki, and is asked by LogsQL.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use super::{Process, given, installed};
+use super::{Process, Running, given, installed};
 use crate::setup::free_port;
 use crate::{client, sorted, until};
 
@@ -19,14 +18,14 @@ pub struct VictoriaLogs {
     login: Option<(String, String)>,
     /// `None`: it is somebody else's.
     directory: Option<TempDir>,
-    process: Mutex<Option<Process>>,
+    process: Running,
 }
 
 /// The server of all tests: `FLAGPOST_TEST_VICTORIALOGS_URL`, or ours. `None`: skipped.
 pub async fn shared() -> Option<Arc<VictoriaLogs>> {
     static SHARED: OnceCell<Option<Arc<VictoriaLogs>>> = OnceCell::const_new();
     let start = async || match given("victorialogs") {
-        Some(url) => Some(Arc::new(VictoriaLogs { url, login: None, directory: None, process: Mutex::default() })),
+        Some(url) => Some(Arc::new(VictoriaLogs { url, login: None, directory: None, process: Running::default() })),
         None => own(None).await.map(Arc::new),
     };
     SHARED.get_or_init(start).await.clone()
@@ -37,7 +36,7 @@ pub async fn own(login: Option<(&str, &str)>) -> Option<VictoriaLogs> {
     installed("victorialogs")?;
     let login = login.map(|(user, password)| (user.to_owned(), password.to_owned()));
     let url = format!("http://127.0.0.1:{}", free_port());
-    let server = VictoriaLogs { url, login, directory: Some(tempfile::tempdir().unwrap()), process: Mutex::default() };
+    let server = VictoriaLogs { url, login, directory: Some(tempfile::tempdir().unwrap()), process: Running::default() };
     server.restart().await;
     Some(server)
 }
@@ -50,9 +49,7 @@ impl VictoriaLogs {
 
     /// Asks it to end, and waits: what it answered for is on its disk then.
     pub async fn stop(&self) {
-        let Some(mut process) = self.process.lock().unwrap().take() else { return };
-        process.signal(Signal::TERM);
-        until("VictoriaLogs ends", async || process.has_ended().then_some(())).await;
+        self.process.stop("VictoriaLogs").await;
     }
 
     /// Starts it again with what it has, and waits until it answers.
@@ -71,7 +68,7 @@ impl VictoriaLogs {
             arguments.extend([format!("-httpAuth.username={user}"), format!("-httpAuth.password={password}")]);
         }
         let process = Process::start(&home.join("victoria-logs"), &arguments, &directory.join("log"));
-        *self.process.lock().unwrap() = Some(process);
+        self.process.set(process);
         let health = format!("{}/health", self.url);
         until("VictoriaLogs answers", async || client().get(&health).send().await.ok().filter(|answer| answer.status() == 200)).await;
     }

@@ -65,7 +65,7 @@ pub(crate) struct Orders {
     pub(crate) mode: Mode,
     /// Events below this number are over budget.
     pub(crate) give_up: Option<(u64, DropReason)>,
-    /// How often dead letters were marked to be sent again.
+    /// How often dead letters were marked to be sent again, or no longer.
     pub(crate) replays: u64,
 }
 
@@ -223,6 +223,7 @@ impl Worker {
     fn try_once_more(&mut self) {
         let now = Instant::now();
         self.lanes.iter_mut().filter(|lane| !lane.is_done() && lane.flight.is_none()).for_each(|lane| lane.due = lane.due.min(now));
+        self.replays.try_once_more(now);
     }
 
     /// Starts what can be started. Returns when to look again even if nothing else changes.

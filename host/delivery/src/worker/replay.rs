@@ -9,11 +9,16 @@
 //! batch in the order, so nothing else is sent while one is being tried; letters begin only when nothing before them is open. A batch of letters that
 //! failed [`STUCK_AFTER`] times is set aside, and the stream goes first: if that cannot be delivered either, the destination is down, and the letters wait
 //! until it is back. Else they are tried once more from time to time: a letter that makes a destination answer 503 for ever holds up nobody.
+//! At the end they are sent like events: what waits for a pause at once, what is marked as long as nothing fails.
 //!
 //! # Refusals
 //! Who is guilty need not be found out again: a letter that is refused alone is a dead letter as before, with the new reason and its attempts counted, and
 //! nothing is lost if the exporter is sick. So there is no suspicion here, only a size: a batch that is refused is halved, one that is
 //! delivered doubles the next. Names that a partial failure gives are believed.
+//!
+//! # What is taken back
+//! An operator may take a mark back at any time, also of a letter in the batch under way: the attempt that runs may deliver it, and after that the
+//! batch is no more; what is still marked of it comes in another one.
 //!
 //! # What is durable
 //! The batch (its events, its id `<store>-<stream>-<first>-<last>.d<n>`, its object) before each attempt, with the attempt counted as a crash until its outcome is
@@ -64,6 +69,8 @@ pub(super) struct Replays {
     due: Instant,
     /// The next turn is the stream's.
     yields: bool,
+    /// Marks may have been taken back: the batch is looked at before anything else is done with it.
+    look_again: bool,
     /// What the ledger has not taken yet.
     unsaved: Option<ReplaySettlement>,
 }
@@ -98,13 +105,18 @@ impl Replays {
             names_taken: 0,
             due: now,
             yields: false,
+            look_again: false,
             unsaved: None,
         }
     }
 
-    /// Letters were marked.
+    /// Letters were marked, or are no longer.
     pub(super) fn ordered(&mut self, orders: u64) {
-        self.marked |= std::mem::replace(&mut self.orders, orders) != orders;
+        if std::mem::replace(&mut self.orders, orders) != orders {
+            (self.marked, self.look_again) = (true, true);
+            // What was refused before says nothing of these.
+            self.most = u64::MAX;
+        }
     }
 
     /// The stream had its turn. Returns whether the letters waited for that.
@@ -124,6 +136,11 @@ impl Replays {
         }
     }
 
+    /// The end has begun: what waits for a pause gets one attempt at once.
+    pub(super) fn try_once_more(&mut self, now: Instant) {
+        (self.failures, self.due, self.yields) = (0, self.due.min(now), false);
+    }
+
     fn settle(&mut self, settlement: ReplaySettlement) {
         self.batch = None;
         self.unsaved = Some(settlement);
@@ -133,20 +150,21 @@ impl Replays {
 impl Worker {
     pub(super) fn replay_turn(&self, now: Instant) -> Turn {
         let replays = &self.replays;
-        if replays.unsaved.is_some() {
+        let waits = |batch: &Batch| batch.flight.is_none();
+        if replays.unsaved.is_some() || replays.look_again && replays.batch.as_ref().is_some_and(waits) {
             return Turn::Replay;
         }
         let ordered = self.limits().ordered;
         if let Some(batch) = &replays.batch {
             return match (&batch.flight, ordered) {
                 (Some(_), _) => Turn::Pass(None),
-                // Whatever waits is sent once more at the end, and the stream comes first.
+                // Sent at once, or set aside.
                 (None, _) if self.mode != Mode::Run || replays.due <= now => Turn::Replay,
                 (None, true) => Turn::Hold(Some(replays.due)),
                 (None, false) => Turn::Pass(Some(replays.due)),
             };
         }
-        if !replays.marked || replays.yields || self.mode != Mode::Run {
+        if !replays.marked || replays.yields || !self.sends_letters() {
             return Turn::Pass(None);
         }
         let in_the_way = self.lanes.open().any(|lane| match ordered {
@@ -160,13 +178,25 @@ impl Worker {
         }
     }
 
+    /// Whether letters may be sent: at the end only until something fails.
+    fn sends_letters(&self) -> bool {
+        match self.mode {
+            Mode::Run => true,
+            Mode::Drain => !self.replays.is_failing(),
+            Mode::Finish | Mode::Stop => false,
+        }
+    }
+
     /// The letters' turn: notes what is to be noted, makes a batch if there is none, sends it.
     pub(super) async fn replay(&mut self) {
         if self.replays.unsaved.is_some() {
             self.note_replay().await;
             return;
         }
-        if self.mode != Mode::Run {
+        if std::mem::take(&mut self.replays.look_again) && self.replays.batch.is_some() {
+            return self.look_again().await;
+        }
+        if !self.sends_letters() {
             self.set_aside();
             self.note_replay().await;
             return;
@@ -243,22 +273,19 @@ impl Worker {
             return self.replay_halts(&error);
         }
         // Read after that: from now on nobody can drop them.
-        let letters = match self.context.ledger.letters_of(self.id, &piece).await {
-            Ok(letters) => letters,
-            Err(error) => {
+        let letters = match self.still_meant(&piece).await {
+            Ok(Some(letters)) => letters,
+            other => {
                 if let Some(batch) = &mut self.replays.batch {
                     batch.plan.attempts -= 1;
                     batch.plan.crashes -= 1;
                 }
-                return self.replay_halts(&error);
+                return match other {
+                    Err(error) => self.replay_halts(&error),
+                    Ok(_) => self.dissolve().await,
+                };
             }
         };
-        if letters.len() as u64 != piece.count() {
-            // Some were dropped before: another set has another id.
-            self.replays.settle(ReplaySettlement::default());
-            self.note_replay().await;
-            return;
-        }
         if plan.attempts > 1 {
             self.status.count_retry();
         }
@@ -271,6 +298,35 @@ impl Worker {
             Landing { first: 0, replay: true, piece, outcome: Some(outcome), took }
         };
         self.flights.push(flight.boxed());
+    }
+
+    /// The letters of a batch, unless some were dropped, or their marks taken back.
+    async fn still_meant(&mut self, piece: &NumberRanges) -> Result<Option<Vec<DeadLetter>>, LedgerError> {
+        let letters = self.context.ledger.letters_of(self.id, piece).await?;
+        let whole = letters.len() as u64 == piece.count() && letters.iter().all(|letter| letter.marked);
+        Ok(whole.then_some(letters))
+    }
+
+    /// Marks may have been taken back while the batch waits for a pause.
+    async fn look_again(&mut self) {
+        let Some(numbers) = self.replays.batch.as_ref().map(|batch| batch.plan.numbers.clone()) else { return };
+        match self.still_meant(&numbers).await {
+            Ok(Some(_)) => {}
+            Ok(None) => self.dissolve().await,
+            Err(error) => {
+                self.replays.look_again = true;
+                self.replay_halts(&error);
+            }
+        }
+    }
+
+    /// Some of the batch are not to be sent: the others come in another one, since another set has another id.
+    async fn dissolve(&mut self) {
+        self.set_aside();
+        let replays = &mut self.replays;
+        (replays.failures, replays.probes, replays.names_taken, replays.due) = (0, 0, 0, Instant::now());
+        self.refresh_state();
+        self.note_replay().await;
     }
 
     /// An attempt with letters ended.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use flagpost_delivery::{Delivery, RetryPolicy, TaskStatus};
+use flagpost_delivery::{Delivery, RetryPolicy, StateKind, TaskStatus, Unsent};
 use flagpost_exporter::{ExportError, Limits, RejectedEvent};
 use flagpost_spool::{DropReason, LetterFilter, LetterId};
 use rand::rngs::StdRng;
@@ -264,6 +264,132 @@ async fn one_bad_letter_among_many_costs_few_attempts_and_a_sick_exporter_loses_
     exporter.rescript(|batch, _| if numbers(batch).contains(&350) { rejects() } else { Does::Delivers });
     delivery.replay_letters(&all_of("a"), None).await.unwrap();
     until("the others are delivered", || status.replayed() == 9).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn marked_letters_are_work_that_waits_until_each_is_delivered_or_refused() {
+    let world = World::new();
+    let exporter = Arc::new(Scripted::good(true));
+    let (delivery, status) = with_dead(&world, &exporter, &[3, 150, 151, 900]).await;
+    assert_eq!(status.marked_letters(), 0);
+    exporter.rescript(|_, _| retryable());
+    let chosen = ids(&world, &[3, 150, 900]).await;
+    delivery.replay_letters(&chosen, None).await.unwrap();
+    delivery.replay_letters(&chosen, None).await.unwrap();
+    assert_eq!((status.marked_letters(), status.dead(), status.waiting_events()), (3, 4, 0), "marked once, however often that is said");
+    exporter.rescript(refuses(&[150]));
+    until("nothing is marked any more", || status.marked_letters() == 0).await;
+    assert_eq!((status.replayed(), status.dead()), (2, 2));
+    delivery.replay_letters(&all_of("a"), None).await.unwrap();
+    delivery.drop_letters(&ids(&world, &[151]).await, None).await.unwrap();
+    until("nothing is marked any more", || status.marked_letters() == 0).await;
+    drop((delivery, status));
+    world.ledger.mark_letters(&LetterFilter::default(), None).await.unwrap();
+    exporter.rescript(|_, _| retryable());
+    let delivery = world.deliver().await;
+    let status = delivery.add(spec("a", &exporter, batches_of(100))).await.unwrap();
+    assert_eq!(status.marked_letters(), status.dead(), "also those of an earlier start");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mark_that_is_taken_back_is_no_work_any_more_though_its_destination_is_down() {
+    for ordered in [true, false] {
+        let world = World::new();
+        let mut exporter = Scripted::good(true);
+        exporter.limits = Limits { ordered, ..Limits::default() };
+        let exporter = Arc::new(exporter);
+        let (delivery, status) = with_dead(&world, &exporter, &[3, 150, 151, 900]).await;
+        exporter.rescript(|_, _| retryable());
+        delivery.replay_letters(&all_of("a"), None).await.unwrap();
+        until("it fails", || status.state().kind == StateKind::Retrying).await;
+        let change = delivery.cancel_replay(&ids(&world, &[3, 900]).await, None).await.unwrap();
+        assert_eq!((change.total(), change.sending), (2, 2));
+        let before = exporter.calls().len();
+        until("the others are tried alone", || exporter.calls()[before..].iter().any(|call| call.numbers == [150, 151])).await;
+        assert_eq!(status.marked_letters(), 2);
+        assert_eq!(delivery.cancel_replay(&all_of("a"), Some(1)).await.unwrap().total(), 1, "a limit counts those that are marked");
+        assert_eq!(delivery.cancel_replay(&all_of("a"), None).await.unwrap().total(), 1);
+        until("there is nothing to do", || status.state().kind == StateKind::Running).await;
+        let calls = exporter.calls().len();
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        assert_eq!((exporter.calls().len(), status.marked_letters(), status.dead(), status.replayed()), (calls, 0, 4, 0));
+        // They are as they were: dropped, or sent again.
+        assert_eq!(
+            delivery.drop_letters(&ids(&world, &[3]).await, None).await.unwrap(),
+            flagpost_spool::LetterChange { changed: BTreeMap::from([(world.ledger.consumers()[0].id, 1)]), ..Default::default() }
+        );
+        exporter.rescript(|_, _| Does::Delivers);
+        delivery.replay_letters(&all_of("a"), None).await.unwrap();
+        until("the others are delivered", || status.replayed() == 3).await;
+        assert_conserved(&world, &[status]);
+        exporter.once();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_attempt_delivers_while_its_mark_is_taken_back_is_delivered() {
+    for taken in [true, false] {
+        let world = World::new();
+        let exporter = Arc::new(Scripted::good(false));
+        let (delivery, status) = with_dead(&world, &exporter, &[3, 150]).await;
+        let before = exporter.calls().len();
+        exporter.rescript(
+            move |_, _| if taken { Does::DeliversAfter(Duration::from_secs(3)) } else { Does::Slow(ExportError::retryable("503")) },
+        );
+        delivery.replay_letters(&all_of("a"), None).await.unwrap();
+        until("an attempt runs", || exporter.calls().len() > before).await;
+        assert_eq!(delivery.cancel_replay(&all_of("a"), None).await.unwrap().sending, 2);
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        let delivered = if taken { 2 } else { 0 };
+        assert_eq!((status.replayed(), status.dead(), status.marked_letters()), (delivered, 2 - delivered, 0));
+        assert_eq!((exporter.calls().len(), status.state().kind), (before + 1, StateKind::Running));
+        assert_conserved(&world, &[status]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_sends_marked_letters_like_events_until_something_fails() {
+    let world = World::new();
+    let mut exporter = Scripted::good(true);
+    exporter.limits = Limits { max_events: 2, ..Limits::default() };
+    let exporter = Arc::new(exporter);
+    let (delivery, status) = with_dead(&world, &exporter, &[3, 150, 151, 300, 900]).await;
+    // What waits for a pause, and what was not begun.
+    exporter.rescript(|_, _| retryable());
+    delivery.replay_letters(&all_of("a"), None).await.unwrap();
+    until("it fails", || status.state().kind == StateKind::Retrying).await;
+    let before = exporter.calls().len();
+    exporter.rescript(|batch, _| if numbers(batch).contains(&300) { retryable() } else { Does::Delivers });
+    let begin = tokio::time::Instant::now();
+    let report = delivery.shutdown(Duration::from_secs(5)).await;
+    assert!(begin.elapsed() < Duration::from_secs(5) && report.in_time, "{:?}", begin.elapsed());
+    assert_eq!(report.unsent, [Unsent { identity: identity("a"), stream: stream(), events: 0, letters: 3 }]);
+    let sent: Vec<_> = exporter.calls()[before..].iter().map(|call| call.numbers.clone()).collect();
+    assert_eq!(sent, [vec![3, 150], vec![151, 300]], "what fails is not tried again");
+    drop(delivery);
+    exporter.rescript(|_, _| Does::Delivers);
+    let delivery = world.deliver().await;
+    let status = delivery.add(spec("a", &exporter, batches_of(100))).await.unwrap();
+    delivery.replay_letters(&all_of("a"), None).await.unwrap();
+    assert_eq!(delivery.shutdown(Duration::from_secs(5)).await.unsent, []);
+    assert_eq!((status.dead(), status.replayed()), (0, 5));
+    assert_conserved(&world, &[status]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_order_begins_with_large_batches_whatever_was_refused_before() {
+    let world = World::new();
+    let exporter = Arc::new(Scripted::good(true));
+    let guilty: Vec<u64> = (1..=10).map(|number| number * 70).collect();
+    let (delivery, status) = with_dead(&world, &exporter, &guilty).await;
+    exporter.rescript(|_, _| rejects());
+    delivery.replay_letters(&all_of("a"), None).await.unwrap();
+    until("all were refused", || status.marked_letters() == 0).await;
+    exporter.rescript(|_, _| Does::Delivers);
+    let before = exporter.calls().len();
+    delivery.replay_letters(&all_of("a"), None).await.unwrap();
+    until("they are delivered", || status.replayed() == 10).await;
+    assert_eq!(exporter.calls()[before..].iter().map(|call| call.numbers.len()).collect::<Vec<_>>(), [10]);
 }
 
 /// Everything in memory is lost at a random await while letters are sent: each is delivered, and twice only if it was under way.

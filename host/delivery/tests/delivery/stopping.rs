@@ -47,7 +47,7 @@ async fn a_shutdown_ends_in_time_beside_exporters_that_hang_or_fail_and_keeps_th
     let report = delivery.shutdown(Duration::from_secs(5)).await;
     assert!(begin.elapsed() >= Duration::from_secs(5) && begin.elapsed() < Duration::from_secs(7), "{:?}", begin.elapsed());
     assert!(!report.in_time && report.flushed);
-    let unsent = |name: &str, events| Unsent { identity: identity(name), stream: stream(), events };
+    let unsent = |name: &str, events| Unsent { identity: identity(name), stream: stream(), events, letters: 0 };
     assert_eq!(report.unsent, [unsent("fails", 120), unsent("hangs", 90)]);
     assert_eq!((good.once().len(), hanging.waiting_events()), (120, 90));
     assert_conserved(&world, &delivery.statuses());

@@ -52,8 +52,7 @@ pub(super) struct Upload {
 impl AzureStore {
     /// The error says what is missing.
     pub(super) fn new(config: AzureConfig, timeout: Duration) -> Result<Self, String> {
-        // Fails when the program has chosen one already, which is as good.
-        rustls::crypto::ring::default_provider().install_default().ok();
+        crate::install_crypto();
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).connect_timeout(CONNECT).build();
         let http = http.map_err(|error| format!("no HTTP client can be made: {}", error.without_url()))?;
         // Trying again is delivery's business.

@@ -80,8 +80,7 @@ impl Access {
 
     /// The credentials, read anew. Also sees to it that encryption is there: libraries of Google's expect that of the program.
     pub(crate) async fn credentials(&self) -> Result<Credentials, Verdict> {
-        // Fails when the program has chosen one already, which is as good.
-        rustls::crypto::ring::default_provider().install_default().ok();
+        crate::install_crypto();
         self.source.read().await
     }
 }

@@ -129,7 +129,7 @@ mod tests {
             ),
             r#"{"type":"external_account","audience":"a","subject_token_type":"urn:ietf:params:oauth:token-type:jwt","token_url":"https://sts.googleapis.com/v1/token","credential_source":{"file":"token"}}"#.to_owned(),
         ];
-        rustls::crypto::ring::default_provider().install_default().ok();
+        crate::install_crypto();
         for text in texts {
             let found = source(&text).read().await;
             assert!(found.is_ok(), "{text}: {:?}", found.err());

@@ -32,8 +32,7 @@ pub(super) struct Reply {
 
 /// A client for all requests; it connects when it is used. The error is the library's.
 pub(super) fn client() -> Result<Client, String> {
-    // Fails when the program has chosen one already, which is as good.
-    rustls::crypto::ring::default_provider().install_default().ok();
+    crate::install_crypto();
     Client::builder()
         // 308 is no redirection here.
         .redirect(reqwest::redirect::Policy::none())

@@ -38,8 +38,7 @@ impl fmt::Debug for Client {
 impl Client {
     /// Connects to nothing.
     pub(super) fn new(config: &OtlpConfig) -> Result<Client, String> {
-        // Fails when the program has chosen one already, which is as good.
-        rustls::crypto::ring::default_provider().install_default().ok();
+        crate::install_crypto();
         let way = match config.protocol {
             Protocol::Grpc => Way::Grpc(Box::new(Grpc::new(config)?)),
             Protocol::Http => Way::Http(Http::new(config)?),

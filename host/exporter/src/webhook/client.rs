@@ -40,8 +40,7 @@ impl fmt::Debug for Client {
 
 impl Client {
     pub(super) fn new(config: &WebhookConfig) -> Result<Self, String> {
-        // Fails when the program has chosen one already, which is as good.
-        rustls::crypto::ring::default_provider().install_default().ok();
+        crate::install_crypto();
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(DEFAULT_TIMEOUT)

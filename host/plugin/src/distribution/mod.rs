@@ -16,6 +16,7 @@
 //! * `reference` and `manifest` are pure; `credentials` finds who asks; `registry` is the one place that knows the client; `store` the disk.
 
 mod credentials;
+mod download;
 mod error;
 mod manifest;
 mod reference;
@@ -30,6 +31,7 @@ use std::path::PathBuf;
 
 use flagpost_exporter::Secret;
 
+use download::Download;
 use manifest::Layer;
 use registry::Registry;
 
@@ -72,9 +74,9 @@ pub struct Pulled {
 ///
 /// The registry is away, refuses, has no such image, or has another one than the digest says; the image is no plugin.
 pub async fn pull(reference: &ImageReference, access: &RegistryAccess) -> Result<Pulled, DistributionError> {
-    let registry = Registry::of(reference, access).await?;
-    let (bytes, digest) = registry.manifest().await?;
-    let component = registry.component(&manifest::read(&bytes)?).await?;
+    let download = Download::of(reference, access).await?;
+    let (bytes, digest) = download.manifest().await?;
+    let component = download.component(&manifest::read(&bytes)?).await?;
     Ok(Pulled { reference: reference.pinned(&digest), component })
 }
 
@@ -153,10 +155,9 @@ pub(crate) async fn fetch(store: &Store, image: &PluginImage, pin: Option<&str>,
 
 /// The manifest from the registry. What is no plugin's is not kept.
 async fn from_registry(store: &Store, image: &PluginImage) -> Result<(Vec<u8>, String), DistributionError> {
-    let registry = Registry::of(&image.reference, &image.access).await?;
-    let (bytes, digest) = registry.manifest().await?;
+    let (bytes, digest) = Download::of(&image.reference, &image.access).await?.manifest().await?;
     manifest::read(&bytes)?;
-    let (bytes, told) = (bytes.to_vec(), digest.clone());
+    let told = digest.clone();
     let (reference, kept) = (image.reference.clone(), bytes.clone());
     on_disk(store, move |store| {
         store.keep_manifest(&kept)?;
@@ -168,7 +169,7 @@ async fn from_registry(store: &Store, image: &PluginImage) -> Result<(Vec<u8>, S
 
 async fn component_from_registry(store: &Store, image: &PluginImage, layer: &Layer) -> Result<Vec<u8>, DistributionError> {
     tracing::info!(image = %image.reference, bytes = layer.size, "the plugin is being fetched from its registry");
-    let component = Registry::of(&image.reference, &image.access).await?.component(layer).await?;
+    let component = Download::of(&image.reference, &image.access).await?.component(layer).await?;
     let kept = component.clone();
     on_disk(store, move |store| store.keep_component(&kept)).await?;
     Ok(component)

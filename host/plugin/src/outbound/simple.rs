@@ -48,6 +48,7 @@ impl Outbound {
         if self.0.way.responder.is_some() {
             let denied = |denial: Denial| SendError::Denied(denial.to_string());
             self.check(&method, &url).map_err(denied)?;
+            self.0.way.secrets.check_body(&body).inspect_err(|denial| self.denied(denial)).map_err(denied)?;
             self.attach(&method, &url, &mut headers).map_err(denied)?;
             return scripted(self.answer(&method, &url, &headers, body).unwrap_or(Err(Unanswered::Connect)));
         }

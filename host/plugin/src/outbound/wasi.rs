@@ -83,6 +83,7 @@ impl Outbound {
         }
         if self.0.way.responder.is_some() {
             let sent = timeout(budget(deadline), body.collect()).await.map_err(|_| Error::ConnectionWriteTimeout)??;
+            self.0.way.secrets.check_body(&sent).inspect_err(|denial| self.denied(denial)).map_err(|denial| denied(&denial))?;
             let answered = self.answer(&parts.method, &url, &headers, sent).unwrap_or(Err(Unanswered::Connect));
             return answered
                 .map_err(|why| match why {

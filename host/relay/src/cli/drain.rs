@@ -1,4 +1,4 @@
-//! `flagpost drain`: delivers everything that waits in a store, and takes nothing new.
+//! `flagpost drain`: delivers everything that waits in a store, dead letters that are to be sent again included, and takes nothing new.
 //!
 //! It is a relay without a door: the same lock, the same workers with their retries and suspicion, so that what a drain does to a store is
 //! nothing that a start would not have done. Only the waiting for full batches is left out.
@@ -124,13 +124,13 @@ fn deliver(mut config: Config, file: &Path, timeout: Duration) -> anyhow::Result
             code = signals.next() => std::process::exit(i32::from(code)),
         }
         // What was under way may have arrived meanwhile.
-        let left: Vec<Left> = left.into_iter().filter(|left| left.task.waiting_events() > 0).collect();
+        let left: Vec<Left> = left.into_iter().filter(|left| waits(&left.task)).collect();
         if left.is_empty() {
             say(format_args!("everything is delivered: nothing waits in `{}`", store.display()));
             return Ok(ExitCode::SUCCESS);
         }
         complain(match &end {
-            End::Empty => "every exporter of the configuration is empty, but events of others are left:".to_owned(),
+            End::Empty => "every exporter of the configuration is empty, but something of others is left:".to_owned(),
             End::TimeUp => format!("not everything is delivered after {} s (`--timeout`):", timeout.as_secs_f64()),
             End::Signal(_) => "ended by a signal before everything was delivered:".to_owned(),
         });
@@ -156,13 +156,13 @@ async fn watch(tasks: &[Arc<TaskStatus>], timeout: Duration, signals: &mut Signa
             let line = Line::of(task);
             let due = said
                 .get(&index)
-                .is_none_or(|(at, before)| *before != line && (before.state != line.state || line.waiting == 0 || now >= *at + SAY_EVERY));
+                .is_none_or(|(at, before)| *before != line && (before.state != line.state || !line.waits() || now >= *at + SAY_EVERY));
             if due {
                 say(format_args!("{line}"));
                 said.insert(index, (now, line));
             }
         }
-        if tasks.iter().all(|task| task.waiting_events() == 0 || is_orphaned(task)) {
+        if tasks.iter().all(|task| !waits(task) || is_orphaned(task)) {
             return End::Empty;
         }
         let time_up = async {
@@ -180,23 +180,40 @@ async fn watch(tasks: &[Arc<TaskStatus>], timeout: Duration, signals: &mut Signa
     }
 }
 
+/// Events, or dead letters that are to be sent again.
+fn waits(task: &TaskStatus) -> bool {
+    task.waiting_events() > 0 || task.marked_letters() > 0
+}
+
 fn is_orphaned(task: &TaskStatus) -> bool {
     task.state().kind == StateKind::Orphaned
 }
 
-/// `acme (default/feature): 120 waiting, 880 delivered, running`.
+/// `acme (default/feature): 120 waiting, 880 delivered, 5 in the dead letters, 3 of them to be sent again, running`.
 #[derive(PartialEq, Eq)]
 struct Line {
     task: String,
     waiting: u64,
     delivered: u64,
     dead: u64,
+    marked: u64,
     state: StateKind,
 }
 
 impl Line {
     fn of(task: &Arc<TaskStatus>) -> Line {
-        Line { task: name(task), waiting: task.waiting_events(), delivered: task.delivered(), dead: task.dead(), state: task.state().kind }
+        Line {
+            task: name(task),
+            waiting: task.waiting_events(),
+            delivered: task.delivered(),
+            dead: task.dead(),
+            marked: task.marked_letters(),
+            state: task.state().kind,
+        }
+    }
+
+    fn waits(&self) -> bool {
+        self.waiting > 0 || self.marked > 0
     }
 }
 
@@ -206,7 +223,10 @@ impl fmt::Display for Line {
         if self.dead > 0 {
             write!(f, ", {} in the dead letters", self.dead)?;
         }
-        if self.waiting > 0 || self.state == StateKind::Orphaned { write!(f, ", {}", self.state.as_str()) } else { Ok(()) }
+        if self.marked > 0 {
+            write!(f, ", {} of them to be sent again", self.marked)?;
+        }
+        if self.waits() || self.state == StateKind::Orphaned { write!(f, ", {}", self.state.as_str()) } else { Ok(()) }
     }
 }
 
@@ -231,15 +251,19 @@ impl Left {
     fn describe(&self, file: &Path) -> String {
         let (name, waiting) = (name(&self.task), self.task.waiting_events());
         let exporter = &self.task.identity().exporter;
+        let letters = match self.task.marked_letters() {
+            0 => String::new(),
+            marked => format!(", {marked} dead letters to be sent again"),
+        };
         if self.state == StateKind::Orphaned {
             return format!(
-                "  {name}: {waiting} waiting, not in the configuration: put the exporter `{exporter}` (its `name`, or its kind and place) back into {} \
-                 and drain again; a relay drops them after `buffer.keepRemoved`",
+                "  {name}: {waiting} waiting{letters}, not in the configuration: put the exporter `{exporter}` (its `name`, or its kind and place) \
+                 back into {} and drain again; a relay drops events after `buffer.keepRemoved`",
                 file.display()
             );
         }
         let why = self.last_error.as_ref().or(self.reason.as_ref());
         let why = why.map_or_else(String::new, |why| format!("; last error: {why}"));
-        format!("  {name}: {waiting} waiting, {}{why}", self.state.as_str())
+        format!("  {name}: {waiting} waiting{letters}, {}{why}", self.state.as_str())
     }
 }

@@ -93,7 +93,7 @@ fn serve(config: crate::config::Config, file: &Path, sources: Sources) -> anyhow
         for left in &report.unsent {
             let what =
                 if kept { "not sent in time; kept for the next start" } else { "not sent in time; lost, since the buffer is in memory" };
-            tracing::warn!(exporter = %left.identity.exporter, stream = %left.stream, events = left.events, "{what}");
+            tracing::warn!(exporter = %left.identity.exporter, stream = %left.stream, events = left.events, letters = left.letters, "{what}");
         }
         tracing::info!(in_time = report.in_time, "flagpost ended");
         Ok(ExitCode::SUCCESS)

@@ -32,7 +32,7 @@ pub(super) fn validate(arguments: &Arguments) -> ExitCode {
         Ok(file) => file,
         Err(code) => return code,
     };
-    crate::tls::install();
+    flagpost_exporter::install_crypto();
     let (mut problems, loaded) = match config::load(&file, &Sources::system()) {
         Ok(mut loaded) => (std::mem::take(&mut loaded.warnings), Some(loaded)),
         Err(error) => (error.problems, None),

@@ -20,6 +20,7 @@ mod json;
 mod keys;
 mod locate;
 mod model;
+mod one;
 mod otel;
 mod problem;
 mod reference;
@@ -56,6 +57,7 @@ pub use sources::{Environment, Sources};
 pub use values::{LogFormat, LogLevel};
 
 pub(crate) use assemble::default_max_bytes;
+pub(crate) use one::plugin_exporter;
 
 /// A configuration that holds, and what was noticed without being wrong.
 #[derive(Debug)]

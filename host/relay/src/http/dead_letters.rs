@@ -32,7 +32,16 @@ fn rest(path: &str) -> Option<&str> {
     (rest.is_empty() || rest.starts_with('/')).then_some(rest)
 }
 
-/// `GET dead-letters`: numbers and reasons. `GET dead-letters/events`: a page of them. `POST dead-letters/replay`, `POST dead-letters/drop`.
+/// What is done with the chosen ones.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Replay,
+    CancelReplay,
+    Drop,
+}
+
+/// `GET dead-letters`: numbers and reasons. `GET dead-letters/events`: a page of them. `POST dead-letters/replay`,
+/// `POST dead-letters/replay/cancel`, `POST dead-letters/drop`.
 pub(super) async fn answer<B>(door: &Door, request: Request<B>) -> Response<Reply>
 where
     B: Body<Data = bytes::Bytes> + Send + Unpin + 'static,
@@ -43,8 +52,9 @@ where
     match (&head.method, rest(head.uri.path()).unwrap_or_default()) {
         (&Method::GET | &Method::HEAD, "") => list(door, query).await,
         (&Method::GET | &Method::HEAD, "/events") => page(door, query).await,
-        (&Method::POST, "/replay") => change(door, sent, true).await,
-        (&Method::POST, "/drop") => change(door, sent, false).await,
+        (&Method::POST, "/replay") => change(door, sent, Change::Replay).await,
+        (&Method::POST, "/replay/cancel") => change(door, sent, Change::CancelReplay).await,
+        (&Method::POST, "/drop") => change(door, sent, Change::Drop).await,
         _ => not_found(),
     }
 }
@@ -83,7 +93,7 @@ async fn page(door: &Door, query: &str) -> Response<Reply> {
     }
 }
 
-async fn change<B>(door: &Door, sent: B, replay: bool) -> Response<Reply>
+async fn change<B>(door: &Door, sent: B, what: Change) -> Response<Reply>
 where
     B: Body<Data = bytes::Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -101,14 +111,20 @@ where
         Err(why) => return bad(why),
     };
     let Some(delivery) = &door.health.delivery else { return json(&Changed::default()) };
-    let changed = match replay {
-        true => delivery.replay_letters(&filter, selection.limit).await,
-        false => delivery.drop_letters(&filter, selection.limit).await,
+    let changed = match what {
+        Change::Replay => delivery.replay_letters(&filter, selection.limit).await,
+        Change::CancelReplay => delivery.cancel_replay(&filter, selection.limit).await,
+        Change::Drop => delivery.drop_letters(&filter, selection.limit).await,
     };
     match changed {
         Ok(change) => {
             let Changed { changed, gone, unreadable, sending } = Changed::of(&change);
-            tracing::info!(changed, gone, unreadable, sending, replay, "an admin marked dead letters to be sent again, or dropped them");
+            let done = match what {
+                Change::Replay => "an admin marked dead letters to be sent again",
+                Change::CancelReplay => "an admin took back that dead letters are sent again",
+                Change::Drop => "an admin dropped dead letters",
+            };
+            tracing::info!(changed, gone, unreadable, sending, "{done}");
             json(&Changed::of(&change))
         }
         Err(error) => failed(&error),

@@ -25,7 +25,7 @@ async fn front(upstream: &str) -> (Server, Arc<Proxy>, CancellationToken) {
 }
 
 async fn front_with(upstream: &str, adjust: impl FnOnce(&mut Upstream)) -> (Server, Arc<Proxy>, CancellationToken) {
-    crate::tls::install();
+    flagpost_exporter::install_crypto();
     let mut upstream = Upstream::at(upstream.parse().unwrap());
     adjust(&mut upstream);
     let proxy = Arc::new(Proxy::new(upstream).unwrap());

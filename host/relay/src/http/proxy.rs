@@ -249,7 +249,7 @@ mod tests {
     use super::*;
 
     fn proxy(url: &str) -> Proxy {
-        crate::tls::install();
+        flagpost_exporter::install_crypto();
         Proxy::new(Upstream::at(url.parse().unwrap())).unwrap()
     }
 

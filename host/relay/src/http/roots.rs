@@ -31,7 +31,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_none_is_told() {
-        crate::tls::install();
+        flagpost_exporter::install_crypto();
         assert!(client(None).is_ok());
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("ca.pem");

@@ -303,10 +303,10 @@ async fn met() -> BTreeSet<(String, String, u16)> {
             met.insert((path.to_owned(), "get".to_owned(), status));
         }
     }
-    for path in ["/admin/v1/flagpost/dead-letters/replay", "/admin/v1/flagpost/dead-letters/drop"] {
+    for path in ["replay", "replay/cancel", "drop"].map(|change| format!("/admin/v1/flagpost/dead-letters/{change}")) {
         for (key, body) in [("root", r#"{"all":true}"#), ("eval", r#"{"all":true}"#), ("root", "{}")] {
-            let status = send(&guarded, post(path, &[JSON, ("x-api-key", key)], body)).await.0;
-            met.insert((path.to_owned(), "post".to_owned(), status));
+            let status = send(&guarded, post(&path, &[JSON, ("x-api-key", key)], body)).await.0;
+            met.insert((path.clone(), "post".to_owned(), status));
         }
     }
     let reload = "/admin/v1/flagpost/plugins/{name}/reload";

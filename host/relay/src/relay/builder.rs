@@ -187,7 +187,7 @@ impl RelayBuilder {
 
     /// Starts it: nothing is taken before this returns.
     pub async fn start(self) -> Result<Relay, StartError> {
-        crate::tls::install();
+        flagpost_exporter::install_crypto();
         let from_file = self.file.is_some() || self.config.is_some();
         let mut config = match (self.config, &self.file) {
             (Some(config), _) => config,

@@ -35,7 +35,7 @@ pub(crate) struct Settings {
 
 pub(crate) async fn start(config: Config, settings: Settings) -> Result<Relay, StartError> {
     process::mark_start();
-    crate::tls::install();
+    flagpost_exporter::install_crypto();
     live::check(&config)?;
     let runtimes = Runtimes::start().map_err(StartError::Threads)?;
     let (Some(door_runtime), Some(work)) = (runtimes.door().cloned(), runtimes.work().cloned()) else {

@@ -123,6 +123,7 @@ impl Engine {
         let path = self.path().to_owned();
         let mut opened = anew(&path)?;
         file::refill(&mut opened.connection, &self.mirror.lock()).map_err(|source| disk(&path, "beginning anew", source))?;
+        self.mirror.lock().lose_marks();
         Ok(self.connection.insert(opened.connection))
     }
 

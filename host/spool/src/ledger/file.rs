@@ -9,8 +9,8 @@ use std::time::Duration;
 use rusqlite::{Connection, Error, ErrorCode};
 
 use super::mirror::{Mirror, Origin};
-use super::rows;
 use super::{LedgerError, Rebuilt};
+use super::{graves, rows};
 
 /// The newest format that this program reads and writes.
 pub(crate) const FORMAT: u64 = 2;
@@ -132,6 +132,9 @@ fn read(connection: &Connection) -> rusqlite::Result<Mirror> {
     mirror.names.extend(rows::names(connection)?);
     for record in rows::records(connection)? {
         mirror.put(record);
+    }
+    for (id, count) in graves::marks(connection)? {
+        mirror.mark(id, count);
     }
     Ok(mirror)
 }

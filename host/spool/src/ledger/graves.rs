@@ -1,6 +1,6 @@
 //! The statements about dead letters.
 
-use rusqlite::{Connection, Row, ToSql, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params, params};
 
 use super::letters::{Letter, LetterFilter, LetterId, LetterOwner};
 use super::rows::{kind, signed, unsigned};
@@ -15,6 +15,7 @@ WHERE (:ids IS NULL OR d.consumer || '-' || d.number IN (SELECT value FROM json_
   AND (:exporter IS NULL OR c.exporter = :exporter)
   AND (:kind IS NULL OR c.kind = :kind)
   AND (:reason IS NULL OR instr(d.reason, :reason) > 0)
+  AND (:marked = 0 OR d.marked = 1)
   AND (d.consumer, d.number) > (:after_consumer, :after_number)";
 
 const OWNER: &str = "c.id AS owner, c.flag_set, c.exporter, c.kind, c.gone";
@@ -93,6 +94,7 @@ fn chosen<T>(
     let mut statement = connection.prepare_cached(&format!("SELECT {what} {CHOSEN} {order}"))?;
     let parameters: &[(&str, &dyn ToSql)] = named_params! {
         ":ids": ids, ":flag_set": filter.flag_set, ":exporter": filter.exporter, ":kind": kind, ":reason": filter.reason_contains,
+        ":marked": filter.marked,
         ":after_consumer": after_consumer, ":after_number": after_number,
     };
     let rows = statement.query_map(parameters, row)?;
@@ -170,10 +172,23 @@ pub(super) fn groups(connection: &Connection, filter: &LetterFilter) -> rusqlite
     })
 }
 
-/// Marks one letter to be sent again.
-pub(super) fn mark(connection: &Connection, id: LetterId) -> rusqlite::Result<()> {
-    let update = "UPDATE dead_letters SET marked = 1 WHERE consumer = ? AND number = ?";
-    connection.prepare_cached(update)?.execute(params![id.consumer.0, signed(id.number)]).map(drop)
+/// How many letters are marked, by consumer.
+pub(super) fn marks(connection: &Connection) -> rusqlite::Result<Vec<(ConsumerId, u64)>> {
+    let mut statement = connection.prepare("SELECT consumer, count(*) AS marks FROM dead_letters WHERE marked = 1 GROUP BY consumer")?;
+    let rows = statement.query_map([], |row| Ok((ConsumerId(row.get("consumer")?), unsigned(row, "marks")?)))?;
+    rows.collect()
+}
+
+/// Marks one letter to be sent again; whether it was not before.
+pub(super) fn mark(connection: &Connection, id: LetterId) -> rusqlite::Result<bool> {
+    let update = "UPDATE dead_letters SET marked = 1 WHERE consumer = ? AND number = ? AND marked = 0";
+    connection.prepare_cached(update)?.execute(params![id.consumer.0, signed(id.number)]).map(|count| count == 1)
+}
+
+/// Takes back the mark of one letter; whether it had one.
+pub(super) fn unmark(connection: &Connection, id: LetterId) -> rusqlite::Result<bool> {
+    let update = "UPDATE dead_letters SET marked = 0 WHERE consumer = ? AND number = ? AND marked = 1";
+    connection.prepare_cached(update)?.execute(params![id.consumer.0, signed(id.number)]).map(|count| count == 1)
 }
 
 /// The first marked letters of a consumer: as many as fit into `bytes`, at least one.
@@ -206,17 +221,18 @@ pub(super) fn of(connection: &Connection, id: ConsumerId, numbers: &NumberRanges
     Ok(letters)
 }
 
-/// Removes one dead letter; whether it was there.
-pub(super) fn exhume(connection: &Connection, id: LetterId) -> rusqlite::Result<bool> {
-    let delete = "DELETE FROM dead_letters WHERE consumer = ? AND number = ?";
-    connection.prepare_cached(delete)?.execute(params![id.consumer.0, signed(id.number)]).map(|count| count == 1)
+/// Removes one dead letter. `None`: it was not there; else whether it was marked.
+pub(super) fn exhume(connection: &Connection, id: LetterId) -> rusqlite::Result<Option<bool>> {
+    let delete = "DELETE FROM dead_letters WHERE consumer = ? AND number = ? RETURNING marked";
+    connection.prepare_cached(delete)?.query_row(params![id.consumer.0, signed(id.number)], |row| row.get("marked")).optional()
 }
 
-/// A marked letter was refused again: no longer marked.
-pub(super) fn refuse(connection: &Connection, id: LetterId, reason: &str, attempts: u32, at: u64) -> rusqlite::Result<()> {
-    let update =
-        "UPDATE dead_letters SET marked = 0, reason = ?, attempts = attempts + ?, condemned_at = ? WHERE consumer = ? AND number = ?";
-    connection.prepare_cached(update)?.execute(params![reason, attempts, signed(at), id.consumer.0, signed(id.number)]).map(drop)
+/// A letter was refused again: no longer marked. Whether it was.
+pub(super) fn refuse(connection: &Connection, id: LetterId, reason: &str, attempts: u32, at: u64) -> rusqlite::Result<bool> {
+    let was_marked = unmark(connection, id)?;
+    let update = "UPDATE dead_letters SET reason = ?, attempts = attempts + ?, condemned_at = ? WHERE consumer = ? AND number = ?";
+    connection.prepare_cached(update)?.execute(params![reason, attempts, signed(at), id.consumer.0, signed(id.number)])?;
+    Ok(was_marked)
 }
 
 /// Attempts were made with a letter.

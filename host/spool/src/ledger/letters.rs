@@ -11,7 +11,7 @@ use flagpost_event::{EventKind, StreamName};
 use super::engine::Engine;
 use super::graves::{self, Candidate, Group};
 use super::{Ledger, LedgerError, rows};
-use crate::{ConsumerId, DeadLetter, DropReason, Identity};
+use crate::{ConsumerId, ConsumerRecord, DeadLetter, DropReason, Identity};
 
 /// So many letters are changed in one transaction.
 const PAGE: usize = 1_000;
@@ -65,6 +65,8 @@ pub struct LetterFilter {
     pub kind: Option<EventKind>,
     /// Only those whose reason contains this, upper and lower case apart.
     pub reason_contains: Option<String>,
+    /// Only those that are marked to be sent again.
+    pub marked: bool,
 }
 
 /// Whose a dead letter is.
@@ -118,13 +120,13 @@ pub struct LetterSummary {
 /// What was done with dead letters, and what was not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LetterChange {
-    /// How many were marked or dropped, by consumer.
+    /// How many were marked, no longer marked, or dropped, by consumer.
     pub changed: BTreeMap<ConsumerId, u64>,
     /// Not marked: their exporter is no longer in the registry.
     pub gone: u64,
     /// Not marked: their events could not be read when they were condemned.
     pub unreadable: u64,
-    /// Not dropped: they are in the batch that is being sent again.
+    /// In the batch that is being sent again: not dropped; no longer marked, but the attempt under way may deliver them.
     pub sending: u64,
 }
 
@@ -163,6 +165,17 @@ impl Ledger {
     /// Marks at most `limit` of the chosen dead letters to be sent again, the oldest numbers first. Durable when it returns.
     pub async fn mark_letters(&self, filter: &LetterFilter, limit: Option<usize>) -> Result<LetterChange, LedgerError> {
         self.change_letters(filter, limit, mark).await
+    }
+
+    /// Takes back the marks of at most `limit` of the chosen dead letters. Durable when it returns.
+    pub async fn unmark_letters(&self, filter: &LetterFilter, limit: Option<usize>) -> Result<LetterChange, LedgerError> {
+        let filter = LetterFilter { marked: true, ..filter.clone() };
+        self.change_letters(&filter, limit, unmark).await
+    }
+
+    /// How many dead letters of a consumer are marked to be sent again.
+    pub fn marked(&self, identity: &Identity, stream: &StreamName) -> u64 {
+        self.mirror.lock().marked(identity, stream)
     }
 
     /// Drops at most `limit` of the chosen dead letters: they count as dropped from then on. Durable when it returns.
@@ -220,8 +233,39 @@ fn mark(engine: &mut Engine, found: Vec<Candidate>) -> Result<LetterChange, Ledg
             }
         }
     }
-    engine.write("marking dead letters", |connection| marked.iter().try_for_each(|&id| graves::mark(connection, id)))?;
+    let newly = engine.write("marking dead letters", |connection| those_of(&marked, |id| graves::mark(connection, id)))?;
+    let mut mirror = engine.mirror().lock();
+    newly.into_iter().for_each(|id| mirror.mark(id.consumer, 1));
     Ok(change)
+}
+
+fn unmark(engine: &mut Engine, found: Vec<Candidate>) -> Result<LetterChange, LedgerError> {
+    let chosen: Vec<LetterId> = found.into_iter().map(|candidate| candidate.id).collect();
+    let unmarked = engine.write("taking back marks", |connection| those_of(&chosen, |id| graves::unmark(connection, id)))?;
+    let mut change = LetterChange::default();
+    let mut mirror = engine.mirror().lock();
+    for id in unmarked {
+        mirror.unmark(id.consumer, 1);
+        change.sending += u64::from(mirror.get(id.consumer).is_some_and(|record| is_sent(&record, id.number)));
+        *change.changed.entry(id.consumer).or_default() += 1;
+    }
+    Ok(change)
+}
+
+/// Those for which the statement says yes.
+fn those_of(ids: &[LetterId], statement: impl Fn(LetterId) -> rusqlite::Result<bool>) -> rusqlite::Result<Vec<LetterId>> {
+    let mut those = Vec::new();
+    for &id in ids {
+        if statement(id)? {
+            those.push(id);
+        }
+    }
+    Ok(those)
+}
+
+/// Whether the letter is in the batch that is being sent again.
+fn is_sent(record: &ConsumerRecord, number: u64) -> bool {
+    record.replay.as_ref().is_some_and(|plan| plan.numbers.0.iter().any(|range| range.contains(&number)))
 }
 
 fn discard(engine: &mut Engine, found: Vec<Candidate>) -> Result<LetterChange, LedgerError> {
@@ -229,8 +273,7 @@ fn discard(engine: &mut Engine, found: Vec<Candidate>) -> Result<LetterChange, L
     let mut leaving = Vec::new();
     for Candidate { id, .. } in found {
         let record = engine.mirror().lock().get(id.consumer);
-        let sent = |numbers: &crate::NumberRanges| numbers.0.iter().any(|range| range.contains(&id.number));
-        if record.and_then(|record| record.replay).is_some_and(|plan| sent(&plan.numbers)) {
+        if record.is_some_and(|record| is_sent(&record, id.number)) {
             change.sending += 1;
             continue;
         }
@@ -243,11 +286,12 @@ fn discard(engine: &mut Engine, found: Vec<Candidate>) -> Result<LetterChange, L
         record.dead -= count;
         *record.dropped.entry(DropReason::DeadLetter).or_default() += count;
     }
-    engine.write("dropping dead letters", |connection| {
-        leaving.iter().try_for_each(|&id| graves::exhume(connection, id).map(drop))?;
-        records.iter().try_for_each(|record| rows::update(connection, record))
+    let unmarked = engine.write("dropping dead letters", |connection| {
+        records.iter().try_for_each(|record| rows::update(connection, record))?;
+        those_of(&leaving, |id| Ok(graves::exhume(connection, id)? == Some(true)))
     })?;
     let mut mirror = engine.mirror().lock();
+    unmarked.into_iter().for_each(|id| mirror.unmark(id.consumer, 1));
     records.into_iter().for_each(|record| mirror.put(record));
     Ok(change)
 }

@@ -13,6 +13,8 @@ pub(crate) struct Mirror {
     records: BTreeMap<ConsumerId, Entry>,
     /// Cursors that moved and are not durable yet.
     dirty: BTreeMap<ConsumerId, u64>,
+    /// How many dead letters are marked to be sent again.
+    marked: BTreeMap<ConsumerId, u64>,
     /// The name clock: last timestamp used, by destination.
     pub(crate) names: BTreeMap<String, u64>,
     /// How the database began, until the log was attached to it.
@@ -80,6 +82,30 @@ impl Mirror {
     pub(crate) fn remove(&mut self, id: ConsumerId) {
         self.records.remove(&id);
         self.dirty.remove(&id);
+        self.marked.remove(&id);
+    }
+
+    /// How many dead letters of a consumer are marked.
+    pub(crate) fn marked(&self, identity: &Identity, stream: &StreamName) -> u64 {
+        let mut records = self.records.values().map(|entry| &entry.record);
+        let record = records.find(|record| record.identity == *identity && record.stream == *stream);
+        record.and_then(|record| self.marked.get(&record.id)).copied().unwrap_or(0)
+    }
+
+    /// So many letters became marked, durably.
+    pub(crate) fn mark(&mut self, id: ConsumerId, count: u64) {
+        *self.marked.entry(id).or_default() += count;
+    }
+
+    /// So many letters are no longer marked, or no longer there.
+    pub(crate) fn unmark(&mut self, id: ConsumerId, count: u64) {
+        let marked = self.marked.entry(id).or_default();
+        *marked = marked.saturating_sub(count);
+    }
+
+    /// The letters stayed behind in a file that was set aside.
+    pub(crate) fn lose_marks(&mut self) {
+        self.marked.clear();
     }
 
     /// Moves a cursor in memory. Returns whether this is the first move since the last write; a cursor never moves back.

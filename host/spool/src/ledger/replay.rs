@@ -24,11 +24,13 @@ impl Ledger {
             .run(move |engine| {
                 let before = engine.mirror().lock().get(id).ok_or(LedgerError::Unknown(id))?;
                 let letter = |number: u64| LetterId { consumer: id, number };
-                let (record, left) = engine.write("settling a replay", |connection| {
+                let (record, left, unmarked) = engine.write("settling a replay", |connection| {
                     let mut record = before.clone();
-                    let mut left = 0;
+                    let (mut left, mut unmarked) = (0, 0);
                     for &number in &settlement.delivered {
-                        left += u64::from(graves::exhume(connection, letter(number))?);
+                        let marked = graves::exhume(connection, letter(number))?;
+                        left += u64::from(marked.is_some());
+                        unmarked += u64::from(marked == Some(true));
                     }
                     // Letters that stayed behind in a database that was set aside are not counted twice.
                     left = left.min(record.dead);
@@ -37,15 +39,17 @@ impl Ledger {
                     record.replay = settlement.plan.clone();
                     record.replays = record.replay.as_ref().map_or(record.replays, |plan| plan.number.max(record.replays));
                     for (number, reason) in &settlement.refused {
-                        graves::refuse(connection, letter(*number), reason, settlement.attempts, settlement.at)?;
+                        unmarked += u64::from(graves::refuse(connection, letter(*number), reason, settlement.attempts, settlement.at)?);
                     }
                     for &number in &settlement.back {
                         graves::tried(connection, letter(number), settlement.attempts)?;
                     }
                     rows::update(connection, &record)?;
-                    Ok((record, left))
+                    Ok((record, left, unmarked))
                 })?;
-                engine.mirror().lock().put(record);
+                let mut mirror = engine.mirror().lock();
+                mirror.put(record);
+                mirror.unmark(id, unmarked);
                 Ok(left)
             })
             .await

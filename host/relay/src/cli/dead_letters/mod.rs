@@ -37,6 +37,9 @@ pub(super) enum Command {
     Replay {
         #[command(flatten)]
         choice: Choice,
+        /// Takes it back: the chosen ones that wait to be sent again are only dead letters once more.
+        #[arg(long)]
+        cancel: bool,
         #[command(flatten)]
         from: From,
     },
@@ -128,7 +131,8 @@ pub(super) fn run(command: Command) -> ExitCode {
     let (from, act): (From, Act) = match command {
         Command::List { filter, from } => (from, Act::List(filter.selection(Vec::new(), false))),
         Command::Show { ids, filter, from } => (from, Act::Show(filter.selection(ids, false))),
-        Command::Replay { choice, from } => (from, Act::Replay(choice.filter.selection(choice.ids, choice.all))),
+        Command::Replay { choice, cancel: false, from } => (from, Act::Replay(choice.filter.selection(choice.ids, choice.all))),
+        Command::Replay { choice, cancel: true, from } => (from, Act::CancelReplay(choice.filter.selection(choice.ids, choice.all))),
         Command::Drop { choice, yes, from } => (from, Act::Drop(choice.filter.selection(choice.ids, choice.all), yes)),
         Command::Export { ids, filter, with_reasons, output, from } => {
             (from, Act::Export(filter.selection(ids, false), with_reasons, output))
@@ -136,7 +140,7 @@ pub(super) fn run(command: Command) -> ExitCode {
     };
     // What is wrong with the choice is wrong wherever the letters are.
     let chosen = match &act {
-        Act::Replay(selection) | Act::Drop(selection, _) => selection.meant(),
+        Act::Replay(selection) | Act::CancelReplay(selection) | Act::Drop(selection, _) => selection.meant(),
         Act::List(selection) | Act::Show(selection) | Act::Export(selection, ..) => selection.filter(),
     };
     if let Err(why) = chosen {
@@ -155,6 +159,7 @@ enum Act {
     List(Selection),
     Show(Selection),
     Replay(Selection),
+    CancelReplay(Selection),
     Drop(Selection, bool),
     Export(Selection, bool, Option<PathBuf>),
 }
@@ -175,6 +180,10 @@ impl Act {
                     tell::replayed(changed, source.is_running())
                 }
                 return Ok(verdict(changed));
+            }
+            Act::CancelReplay(selection) => {
+                let changed = source.cancel_replay(&selection).await?;
+                if json { say(serde_json::to_string(&changed)?) } else { tell::cancelled(changed) }
             }
             Act::Drop(selection, yes) => return discard(&source, &selection, yes, json).await,
             Act::Export(selection, with_reasons, output) => return export(&source, &selection, with_reasons, output).await,

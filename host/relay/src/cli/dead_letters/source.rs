@@ -74,6 +74,16 @@ impl Source {
         }
     }
 
+    pub(super) async fn cancel_replay(&self, selection: &Selection) -> Result<Changed> {
+        match self {
+            Source::Relay(relay) => relay.ask("POST", "dead-letters/replay/cancel", Some(serde_json::to_vec(selection)?)).await,
+            Source::Store { ledger, .. } => {
+                let filter = selection.meant().map_err(|why| anyhow!(why))?;
+                Ok(Changed::of(&ledger.unmark_letters(&filter, selection.limit).await?))
+            }
+        }
+    }
+
     pub(super) async fn discard(&self, selection: &Selection) -> Result<Changed> {
         match self {
             Source::Relay(relay) => relay.ask("POST", "dead-letters/drop", Some(serde_json::to_vec(selection)?)).await,

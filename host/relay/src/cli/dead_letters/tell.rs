@@ -42,6 +42,13 @@ pub(super) fn replayed(changed: Changed, running: bool) {
     left(changed);
 }
 
+pub(super) fn cancelled(changed: Changed) {
+    say(format_args!("{} dead letters are not sent again", changed.changed));
+    if changed.sending > 0 {
+        say(format_args!("{} of them were in the batch under way: an attempt that runs may still deliver them", changed.sending));
+    }
+}
+
 pub(super) fn dropped(changed: Changed) {
     say(format_args!("{} dead letters dropped", changed.changed));
     left(changed);

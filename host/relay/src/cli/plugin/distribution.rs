@@ -95,7 +95,7 @@ fn told(reference: &ImageReference, why: &distribution::DistributionError) -> an
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
-    crate::tls::install();
+    flagpost_exporter::install_crypto();
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("no threads")
 }
 

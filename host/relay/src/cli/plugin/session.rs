@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use flagpost_exporter::{Exporter, Readiness};
 use flagpost_plugin::{Compiler, HostOptions, PluginHost, PluginSpec, Responder, WasmExporter};
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::cli::chain;
@@ -14,6 +15,8 @@ use crate::cli::chain;
 pub(super) struct Session {
     pub(super) runtime: Runtime,
     pub(super) host: Arc<PluginHost>,
+    /// What plugins keep through `key-value`: empty in each run.
+    _state: TempDir,
 }
 
 impl Session {
@@ -24,12 +27,14 @@ impl Session {
 
     /// Starts a host that keeps what it compiles in that directory.
     pub(super) fn start_in(cache: &std::path::Path, responder: Option<Arc<dyn Responder>>) -> Result<Session> {
-        crate::tls::install();
+        flagpost_exporter::install_crypto();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("no threads")?;
         let program = std::env::current_exe().context("this program's own file is not known")?;
+        let state = tempfile::tempdir().context("no directory for state")?;
         let options = HostOptions::new(cache, Compiler::Child(program), runtime.handle().clone());
-        let host = PluginHost::start(HostOptions { responder, ..options }).map_err(|error| anyhow!(chain(&error)))?;
-        Ok(Session { runtime, host })
+        let host = PluginHost::start(HostOptions { responder, state_dir: Some(state.path().to_owned()), ..options })
+            .map_err(|error| anyhow!(chain(&error)))?;
+        Ok(Session { runtime, host, _state: state })
     }
 
     /// Loads a plugin and waits until it runs. The error is why it does not.

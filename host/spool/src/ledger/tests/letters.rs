@@ -101,6 +101,33 @@ both! {
         let told: Vec<_> = left.iter().map(|letter| (letter.number, letter.reason.as_str(), letter.attempts, letter.condemned_at, letter.marked)).collect();
         assert_eq!(told, [(5, "again", 5, 99, false), (7, "x", 5, 70, true)]);
     }
+
+    marks_are_counted_and_can_be_taken_back(ledger) {
+        let a = with_letters(&ledger, "a", &[(2, "x"), (5, "x"), (7, "y")]).await;
+        let b = with_letters(&ledger, "b", &[(5, "x")]).await;
+        let marked = || [ledger.marked(&identity("a"), &stream()), ledger.marked(&identity("b"), &stream())];
+        assert_eq!(marked(), [0, 0]);
+        ledger.mark_letters(&LetterFilter::default(), None).await.unwrap();
+        ledger.mark_letters(&LetterFilter::default(), None).await.unwrap();
+        assert_eq!(marked(), [3, 1]);
+        let x = LetterFilter { reason_contains: Some("x".into()), ..LetterFilter::default() };
+        assert_eq!(ledger.unmark_letters(&x, Some(1)).await.unwrap().changed, BTreeMap::from([(a, 1)]));
+        assert_eq!(ledger.unmark_letters(&x, Some(1)).await.unwrap().changed, BTreeMap::from([(a, 1)]), "the next one that is marked");
+        assert_eq!(marked(), [1, 1]);
+        assert_eq!(ledger.letter_summaries(&LetterFilter::default()).await.unwrap().iter().map(|summary| summary.marked).sum::<u64>(), 2);
+        ledger.settle_replay(b, ReplaySettlement { plan: Some(replay(4, &[5])), ..ReplaySettlement::default() }).await.unwrap();
+        let change = ledger.unmark_letters(&LetterFilter::default(), None).await.unwrap();
+        assert_eq!((change.total(), change.sending, marked()), (2, 1, [0, 0]));
+        // An attempt that was under way: delivered all the same.
+        assert_eq!(ledger.settle_replay(b, ReplaySettlement { delivered: vec![5], ..ReplaySettlement::default() }).await.unwrap(), 1);
+        assert_eq!((ledger.record(b).unwrap().replayed, marked()), (1, [0, 0]));
+        ledger.mark_letters(&LetterFilter::default(), None).await.unwrap();
+        ledger.settle_replay(a, ReplaySettlement { refused: vec![(2, "no".into())], ..ReplaySettlement::default() }).await.unwrap();
+        ledger.drop_letters(&LetterFilter { reason_contains: Some("y".into()), ..LetterFilter::default() }, None).await.unwrap();
+        assert_eq!(marked(), [1, 0]);
+        ledger.forget(a).await.unwrap();
+        assert_eq!(marked(), [0, 0]);
+    }
 }
 
 #[tokio::test]
@@ -116,6 +143,7 @@ async fn marks_and_the_batch_under_way_outlive_a_restart() {
     let ledger = open(&directory);
     assert_eq!(ledger.record(id).unwrap().replay, Some(replay(7, &[2])));
     assert_eq!(ledger.marked_letters(id, 10, 1000).await.unwrap().len(), 2);
+    assert_eq!(ledger.marked(&identity("a"), &stream()), 2);
     assert_eq!(ledger.letters_of(id, &replay(7, &[2, 3, 5]).numbers).await.unwrap().len(), 2);
 }
 

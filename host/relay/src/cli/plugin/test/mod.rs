@@ -9,6 +9,7 @@ mod diff;
 pub(in crate::cli::plugin) mod events;
 mod script;
 mod transcript;
+mod veil;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,14 +18,15 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use flagpost_event::{BatchId, EventBatch};
 use flagpost_exporter::{ExportError, Exporter};
-use flagpost_plugin::{PluginSpec, WasmExporter};
+use flagpost_plugin::{Places, PluginSpec, WasmExporter};
 
 use self::script::Script;
 use self::transcript::Transcript;
+use self::veil::Veil;
 use super::session::Session;
 use super::validate::named;
 use crate::cli::{complain, say};
-use crate::config::{self, LogLevel};
+use crate::config::{self, LogLevel, Sources, Target};
 use crate::logging;
 
 /// Calls with the same events before they are given up: more tells an author nothing new.
@@ -39,9 +41,13 @@ pub(in crate::cli) struct Arguments {
     /// Events, one JSON object per line; without it the project's `test/events.jsonl`, or a few that come with this program.
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
-    /// What the plugin gets as its `config:`, as YAML or JSON; without it the project's `test/config.yaml`.
+    /// What the plugin gets as its `config:`, as YAML or JSON; without it what the exporter's file has, or the project's `test/config.yaml`.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The exporter as it will stand in the relay's file, with its `secrets`, `env`, `allowedHosts`, `limits` and so on (`path` and `sha256` are
+    /// not looked at); without it the project's `test/exporter.yaml`. What is secret is never printed.
+    #[arg(long, value_name = "FILE")]
+    exporter: Option<PathBuf>,
     /// What its requests are answered with; without it the project's `test/replies.yaml`, or 200 for all of them.
     #[arg(long, value_name = "FILE")]
     replies: Option<PathBuf>,
@@ -62,6 +68,9 @@ struct Files {
     component: PathBuf,
     events: Option<PathBuf>,
     config: Option<PathBuf>,
+    /// What is taken where no other configuration is given.
+    config_of_project: Option<PathBuf>,
+    exporter: Option<PathBuf>,
     replies: Option<PathBuf>,
     golden: Option<PathBuf>,
 }
@@ -73,6 +82,8 @@ impl Files {
             component: target.clone(),
             events: arguments.events.clone(),
             config: arguments.config.clone(),
+            config_of_project: None,
+            exporter: arguments.exporter.clone(),
             replies: arguments.replies.clone(),
             golden: arguments.golden.clone(),
         };
@@ -86,7 +97,8 @@ impl Files {
             let below =
                 |name: &str| Some(target.join("test").join(name)).filter(|path| path.is_file() || name == "golden.txt" && arguments.update);
             files.events = files.events.or_else(|| below("events.jsonl"));
-            files.config = files.config.or_else(|| below("config.yaml"));
+            files.config_of_project = below("config.yaml");
+            files.exporter = files.exporter.or_else(|| below("exporter.yaml"));
             files.replies = files.replies.or_else(|| below("replies.yaml"));
             files.golden = files.golden.or_else(|| below("golden.txt"));
         }
@@ -108,20 +120,22 @@ pub(super) fn test(arguments: &Arguments) -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<ExitCode> {
     let files = Files::of(arguments)?;
-    let streams = events::read(files.events.as_deref())?;
+    let spec = spec(&files)?;
+    let mut streams = events::read(files.events.as_deref())?;
+    streams.retain(|(stream, _)| spec.events.contains(&stream.kind));
+    if streams.is_empty() {
+        bail!("no events of the exporter's `eventType`: there is nothing to give to the plugin");
+    }
+    let veil = Veil::of(&spec)?;
     let script = Arc::new(match (&files.replies, arguments.chaos) {
         (Some(path), false) => Script::read(path)?,
         _ => Script::default(),
     });
-    let mut spec = named(&files.component);
-    if let Some(path) = &files.config {
-        spec.config = config::read_tree(path)?.to_json();
-    }
     let session = Session::start(Some(script.clone()))?;
     if arguments.chaos {
         return chaos::run(&session, spec, &script, &streams);
     }
-    let (transcript, good) = Run::new(&session, spec, &script)?.all(&streams);
+    let (transcript, good) = Run::new(&session, spec, &script, veil)?.all(&streams);
     say(transcript.text().trim_end());
     if let Some(granted) = script.grants() {
         complain(format_args!("What it sent needs, in the exporter: allowedHosts: [ {granted} ]"));
@@ -130,6 +144,24 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     };
     compare(&transcript.golden(), golden, arguments.update)
+}
+
+/// The plugin with what its exporter says.
+fn spec(files: &Files) -> Result<PluginSpec> {
+    let mut spec = match &files.exporter {
+        None => named(&files.component),
+        Some(path) => match config::plugin_exporter(path, &Sources::system())?.target {
+            // What is tested is what was just built.
+            Target::Wasm(spec) => PluginSpec { path: files.component.clone(), image: None, sha256: None, ..*spec },
+            Target::Native(_) => bail!("{}: expected an exporter of `kind: wasm`, found another kind", path.display()),
+        },
+    };
+    let of_project = files.config_of_project.as_ref().filter(|_| spec.config.is_null());
+    if let Some(path) = files.config.as_ref().or(of_project) {
+        spec.config = config::read_tree(path)?.to_json();
+        spec.places = Places::default();
+    }
+    Ok(spec)
 }
 
 fn compare(text: &str, golden: &Path, update: bool) -> Result<ExitCode> {
@@ -168,9 +200,9 @@ enum Next {
 }
 
 impl<'a> Run<'a> {
-    fn new(session: &'a Session, spec: PluginSpec, script: &'a Script) -> Result<Self> {
+    fn new(session: &'a Session, spec: PluginSpec, script: &'a Script, veil: Veil) -> Result<Self> {
         let exporter = session.load(spec)?;
-        Ok(Run { session, exporter, script, transcript: Transcript::default(), good: true })
+        Ok(Run { session, exporter, script, transcript: Transcript::new(veil), good: true })
     }
 
     /// Every event of every stream. Whether all were delivered.

@@ -1,6 +1,6 @@
 //! What happened, as text that is the same in every run.
 //!
-//! Headers are sorted and JSON is written in one way, so that a plugin in another language that sends the same has the same transcript.
+//! Secrets are shown by their names. Headers are sorted and JSON is written in one way, so that a plugin in another language that sends the same has the same transcript.
 
 use flagpost_event::EventBatch;
 use flagpost_exporter::ExportError;
@@ -8,18 +8,24 @@ use http::{HeaderMap, Request, Response};
 use serde_json::Value;
 
 use super::script::Exchange;
+use super::veil::Veil;
 
 /// What a line with a command begins with; such lines are no part of a golden file.
 const COMMAND: &str = "    $ ";
 
 /// Calls, requests, replies, outcomes.
-#[derive(Default)]
 pub(super) struct Transcript {
+    veil: Veil,
     text: String,
     calls: u32,
 }
 
 impl Transcript {
+    /// An empty one that shows nothing of what is behind the veil.
+    pub(super) fn new(veil: Veil) -> Transcript {
+        Transcript { veil, text: String::new(), calls: 0 }
+    }
+
     /// Adds a call.
     pub(super) fn call(&mut self, batch: &EventBatch, exchanges: &[Exchange], outcome: &Result<(), ExportError>) {
         self.calls += 1;
@@ -52,7 +58,7 @@ impl Transcript {
     }
 
     fn line(&mut self, line: &str) {
-        self.text.push_str(line);
+        self.text.push_str(&self.veil.hide(line));
         self.text.push('\n');
     }
 
@@ -60,7 +66,8 @@ impl Transcript {
         self.line(&format!("  > {} {}", request.method(), request.uri()));
         self.headers(request.headers());
         self.body(request.body());
-        self.line(&format!("{COMMAND}{}", curl(request)));
+        let command = curl(request, &self.veil);
+        self.line(&format!("{COMMAND}{command}"));
     }
 
     fn reply(&mut self, reply: &Response<bytes::Bytes>) {
@@ -70,15 +77,14 @@ impl Transcript {
     }
 
     fn headers(&mut self, headers: &HeaderMap) {
-        let mut lines: Vec<_> =
-            headers.iter().map(|(name, value)| format!("    {name}: {}", String::from_utf8_lossy(value.as_bytes()))).collect();
+        let mut lines: Vec<_> = headers.iter().map(|(name, value)| format!("    {name}: {}", self.veil.header(value))).collect();
         lines.sort_unstable();
         lines.iter().for_each(|line| self.line(line));
     }
 
     fn body(&mut self, body: &[u8]) {
         if !body.is_empty() {
-            readable(body).lines().for_each(|line| self.line(&format!("      {line}")));
+            self.veil.hide(&readable(body)).lines().for_each(|line| self.line(&format!("      {line}")));
         }
     }
 }
@@ -115,14 +121,14 @@ fn sorted(value: Value) -> Value {
 }
 
 /// The request as a command.
-fn curl(request: &Request<bytes::Bytes>) -> String {
-    let mut text = format!("curl -sS -i -X {} {}", request.method(), quoted(&request.uri().to_string()));
+fn curl(request: &Request<bytes::Bytes>, veil: &Veil) -> String {
+    let mut text = format!("curl -sS -i -X {} {}", request.method(), quoted(&veil.hide(&request.uri().to_string())));
     for (name, value) in request.headers() {
-        text.push_str(&format!(" -H {}", quoted(&format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))));
+        text.push_str(&format!(" -H {}", quoted(&format!("{name}: {}", veil.header(value)))));
     }
     match std::str::from_utf8(request.body()) {
         Ok("") => {}
-        Ok(body) => text.push_str(&format!(" --data-raw {}", quoted(body))),
+        Ok(body) => text.push_str(&format!(" --data-raw {}", quoted(&veil.hide(body)))),
         Err(_) => text.push_str(" --data-binary @BODY"),
     }
     text
@@ -165,7 +171,7 @@ mod tests {
             .header("authorization", "Bearer a'b")
             .body(bytes::Bytes::from(body))
             .unwrap();
-        let command = curl(&request).replacen("curl", "printf '%s\\n--\\n'", 1);
+        let command = curl(&request, &Veil::default()).replacen("curl", "printf '%s\\n--\\n'", 1);
         let output = std::process::Command::new("bash").arg("-c").arg(command).output().unwrap();
         let words: Vec<String> = String::from_utf8(output.stdout).unwrap().split("\n--\n").map(str::to_owned).collect();
         let expected =
