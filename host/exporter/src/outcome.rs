@@ -26,7 +26,7 @@ pub enum ExportError {
         reason: String,
     },
     /// Some events were delivered; the named ones were not. Indices count from 0 in the batch; an event is named at most once.
-    #[error("{} events to be sent again, {} rejected", retry.len(), rejected.len())]
+    #[error("{} events to be sent again, {} rejected{}", retry.len(), rejected.len(), words(rejected))]
     Partial {
         /// To be sent again.
         retry: Vec<u32>,
@@ -47,6 +47,11 @@ pub enum ExportError {
         /// The taken name.
         name: String,
     },
+}
+
+/// The first reason of several, for operators.
+fn words(rejected: &[RejectedEvent]) -> String {
+    rejected.first().map_or_else(String::new, |first| format!(", the first: {}", first.reason))
 }
 
 impl ExportError {

@@ -118,6 +118,8 @@ pub(crate) async fn prepare(
     let component = match host.cached(&digest).await {
         Some(component) => component,
         None => {
+            let (plugin, bytes_of_file) = (&shared.spec.name, bytes.len());
+            tracing::info!(plugin, bytes = bytes_of_file, "the plugin is being compiled, once for each file");
             let artefact = host.compile(bytes).await.map_err(|why| LoadError { again: why.may_pass(), ..refused(path, why) })?;
             host.keep(digest, artefact).await.map_err(|why| LoadError { again: true, ..refused(path, format_args!("{why:#}")) })?
         }

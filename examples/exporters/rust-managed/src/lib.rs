@@ -1,4 +1,4 @@
-//! The exporter of `../rust` on the full contract, with the SDK: it describes itself, its configuration has a schema that the relay checks, and
+//! POSTs each batch, which comes as a JSON array, to an API that wants a key: a custom exporter for flagpost on the full contract, with the SDK. It describes itself, its configuration has a schema that the relay checks, and
 //! its events come as the JSON array that it sends.
 
 use flagpost_sdk::{Batch, Diagnostic, ExportError, Managed, Payload, Request, rejected};
@@ -15,16 +15,17 @@ flagpost_sdk::config! {
     }
 }
 
-struct PostJson(Settings);
-flagpost_sdk::export_managed!(PostJson);
+struct Plugin(Settings);
+flagpost_sdk::export_managed!(Plugin);
 
-impl Managed for PostJson {
+impl Managed for Plugin {
     type Config = Settings;
     const NAME: &'static str = "post-json";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
 
     fn new(config: Settings) -> Result<Self, Vec<Diagnostic>> {
         if config.endpoint.starts_with("https://") || config.endpoint.starts_with("http://") {
-            return Ok(PostJson(config));
+            return Ok(Plugin(config));
         }
         Err(vec![Diagnostic { path: "endpoint".into(), message: "expected an address that begins with https:// or http://".into() }])
     }

@@ -32,8 +32,10 @@ impl Tool {
         if output.status.success() {
             return Ok(output);
         }
-        let text = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned());
-        let text = text.iter().filter(|text| !text.is_empty()).cloned().collect::<Vec<_>>().join("\n");
+        let text = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        // Cargo's messages for programs are on its standard output, those for people beside them.
+        let for_people = |line: &&str| !line.starts_with("{\"reason\":") && !line.trim().is_empty();
+        let text = text.iter().flat_map(|text| text.lines()).filter(for_people).collect::<Vec<_>>().join("\n");
         Err(BuildError::Failed { command: shown, status: output.status, output: text })
     }
 

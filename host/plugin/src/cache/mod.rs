@@ -178,7 +178,12 @@ impl Cache {
         let suffix = format!("-{}.cwasm", self.compat);
         for path in self.files() {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-            if is_abandoned(name, &path) || (name.ends_with(".cwasm") && !name.ends_with(&suffix)) {
+            let gone = match name.strip_prefix(TEMP) {
+                // A compiler may be writing it for another process.
+                Some(_) => is_abandoned(name, &path),
+                None => name.ends_with(".cwasm") && !name.ends_with(&suffix),
+            };
+            if gone {
                 drop(fs::remove_file(&path));
             }
         }
@@ -187,7 +192,7 @@ impl Cache {
     fn evict(&self) {
         let mut entries: Vec<_> = self
             .files()
-            .filter(|path| path.extension().is_some_and(|extension| extension == "cwasm"))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "cwasm") && !is_temp(path))
             .filter_map(|path| Some((fs::metadata(&path).ok()?.modified().ok()?, path)))
             .collect();
         entries.sort();
@@ -222,12 +227,19 @@ fn compatibility(engine: &Engine) -> String {
 #[cfg(test)]
 mod tests;
 
+/// What the names of files begin with that are being written.
+const TEMP: &str = "tmp-";
+
+fn is_temp(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(TEMP))
+}
+
 /// Longer than a compilation may take.
 const OLD: Duration = Duration::from_secs(3600);
 
 /// Whether a file was being written by a process that is gone. An author's commands share one directory, and may run at the same time.
 pub(crate) fn is_abandoned(name: &str, path: &Path) -> bool {
-    let Some(rest) = name.strip_prefix("tmp-") else { return false };
+    let Some(rest) = name.strip_prefix(TEMP) else { return false };
     let owner = rest.strip_prefix("key-").unwrap_or(rest).split('-').next().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
     let lives = owner.is_some_and(|owner| {
         owner.as_raw_nonzero().get().unsigned_abs() != std::process::id() && test_kill_process(owner) != Err(rustix::io::Errno::SRCH)

@@ -114,14 +114,14 @@ fn leftovers_and_other_versions_entries_are_removed_at_start() {
     let fixture = fixture();
     let cache = fixture.filled();
     // No process has that number; the one that started this one lives, and may be compiling.
-    let other = format!("tmp-{}-2.wasm", std::os::unix::process::parent_id());
-    for name in ["tmp-4194305-2", "tmp-4194305-2.wasm", "tmp-key-4194305-2", "aa-0000000000000000.cwasm", &other] {
+    let [input, output] = ["wasm", "cwasm"].map(|kind| format!("tmp-{}-2.{kind}", std::os::unix::process::parent_id()));
+    for name in ["tmp-4194305-2", "tmp-4194305-2.cwasm", "tmp-key-4194305-2", "aa-0000000000000000.cwasm", &input, &output] {
         fs::write(fixture.dir.join(name), b"x").unwrap();
     }
     fixture.open();
     let mut names: Vec<_> = cache.files().map(|path| path.file_name().unwrap().to_owned()).collect();
     names.sort();
-    let mut expected = [cache.entry(&fixture.digest).file_name().unwrap().to_owned(), "key".into(), other.into()];
+    let mut expected = [cache.entry(&fixture.digest).file_name().unwrap().to_owned(), "key".into(), input.into(), output.into()];
     expected.sort();
     assert_eq!(names, expected);
 }

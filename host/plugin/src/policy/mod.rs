@@ -130,7 +130,7 @@ pub(crate) enum Denial {
     #[error("`{name}` is a cloud's metadata service, which no plugin may reach")]
     MetadataName { name: String },
     #[error(
-        "the secret `{name}` is not for {method} {origin}; if it is, add to this exporter: secrets: {{ {name}: {{ hosts: [ \"{method} {origin}\" ] }} }}"
+        "the secret `{name}` is not for {method} {origin}; if it is, add \"{method} {origin}\" to the list secrets.{name}.hosts of this exporter"
     )]
     Secret { name: String, method: Method, origin: String },
     #[error(

@@ -12,7 +12,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::de::DeserializeOwned;
 
-use super::{complain, load};
+use super::{complain, find, load_from};
+use crate::config::Sources;
 
 /// The relay answers from memory, or from its bookkeeping.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -53,7 +54,9 @@ impl Relay {
         let mut key = std::env::var(KEY).ok().filter(|key| !key.is_empty());
         let mut url = address.url.clone();
         if address.config.is_some() || url.is_none() || key.is_none() {
-            let config = load(address.config.as_deref())?.1.config;
+            // The relay's own secrets are no business of this command.
+            let file = find(address.config.as_deref())?;
+            let config = load_from(&file, &Sources::without_secrets())?.config;
             key = key.or_else(|| config.authorized_keys.admin.first().map(|key| key.reveal().to_owned()));
             if config.server.tls.is_some() && url.is_none() {
                 complain("the relay's port speaks TLS, which this command does not: name another address of it with --url http://…");

@@ -102,6 +102,12 @@ fn tell(file: &Path, loaded: &Loaded, values: bool) {
     for exporter in &loaded.config.exporters {
         say(format_args!("  {} ({})", name(exporter), exporter.kind));
     }
+    if loaded.config.exporters.iter().any(|exporter| matches!(exporter.target, Target::Wasm(_))) {
+        let config = file.display();
+        say(format_args!(
+            "plugins were not loaded: `flagpost plugin validate --config {config}` checks each with its `config:`, sends nothing"
+        ));
+    }
     if values {
         for value in &loaded.values {
             let source = match &value.place {

@@ -9,6 +9,7 @@ use flagpost_exporter::BuildContext;
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
+    stands_in: bool,
 }
 
 impl Environment {
@@ -22,6 +23,17 @@ impl Environment {
         self.variables.get(name).map(String::as_str)
     }
 
+    /// The same for commands that send no secret anywhere: one that is not set is no mistake, and something made up takes its place.
+    pub(crate) fn with_stand_ins(self) -> Self {
+        Environment { stands_in: true, ..self }
+    }
+
+    /// The variable that holds a secret.
+    pub(crate) fn secret(&self, name: &str) -> Option<String> {
+        let made_up = || self.stands_in.then(|| format!("made-up:for-{name}"));
+        self.get(name).map(str::to_owned).or_else(made_up)
+    }
+
     /// All variables, in the order of their names.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
@@ -30,7 +42,7 @@ impl Environment {
 
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
-        Environment { variables: variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect() }
+        Environment { variables: variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect(), stands_in: false }
     }
 }
 
@@ -50,6 +62,12 @@ pub struct Sources {
 }
 
 impl Sources {
+    /// This process's, for commands that send no secret anywhere: what is not set is made up.
+    pub(crate) fn without_secrets() -> Self {
+        let system = Sources::system();
+        Sources { env: system.env.with_stand_ins(), ..system }
+    }
+
     /// This process's environment and machine.
     pub fn system() -> Self {
         Sources { env: Environment::system(), build: BuildContext::system() }

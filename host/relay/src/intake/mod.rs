@@ -5,6 +5,7 @@
 mod gate;
 mod intakes;
 mod stats;
+mod through;
 
 pub(crate) use gate::{Gate, Refused};
 pub(crate) use intakes::Intakes;
@@ -19,6 +20,8 @@ use bytes::Bytes;
 use flagpost_event::collect::{Collected, Lines};
 use flagpost_event::{EventKind, StreamName};
 use flagpost_spool::{AppendError, EventLog, Part, StreamId};
+
+use through::Through;
 
 /// Where the events of one flag set go.
 pub(crate) struct Intake {
@@ -116,12 +119,19 @@ impl Intake {
             }
         }
         if !parts.is_empty() {
-            let appended = self.log.append(parts).await;
+            let (log, stats) = (Arc::clone(&self.log), Arc::clone(&self.stats));
+            let appended = Through::new(async move {
+                let appended = log.append(parts).await;
+                // Counted only now: a refused request comes again.
+                if appended.is_ok() {
+                    stats.count_taken(taken);
+                }
+                appended
+            });
+            let appended = appended.await;
             self.note(&appended);
             appended?;
         }
-        // Counted only now: a refused request comes again.
-        self.stats.count_taken(taken);
         self.stats.count_unread(unread);
         self.stats.count_drops(&dropped, normalised_dates);
         Ok(())

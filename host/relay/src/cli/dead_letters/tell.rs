@@ -13,8 +13,12 @@ pub(super) fn listing(listing: &Listing) {
         let gone = if summary.gone { ", no longer known" } else { "" };
         let marked = if summary.marked > 0 { format!(", {} to be sent again", summary.marked) } else { String::new() };
         say(format_args!(
-            "{}/{} ({}){gone}  {} dead letters{marked}",
-            summary.flag_set, summary.exporter, summary.event_type, summary.count
+            "{}/{} ({}){gone}  {} dead letter{}{marked}",
+            summary.flag_set,
+            summary.exporter,
+            summary.event_type,
+            summary.count,
+            if summary.count == 1 { "" } else { "s" }
         ));
         say(format_args!("  condemned   {} to {}", time(summary.oldest_unix_millis), time(summary.newest_unix_millis)));
         for reason in &summary.reasons {

@@ -129,8 +129,8 @@ fn spec(arguments: &Arguments, sink: &Sink) -> Result<PluginSpec> {
 fn lead(value: &mut Value, origin: &str) {
     match value {
         Value::String(text) if text.starts_with("http://") || text.starts_with("https://") => {
-            let path = text.splitn(4, '/').nth(3).unwrap_or_default();
-            *text = format!("{origin}/{path}");
+            let path = text.splitn(4, '/').nth(3).map(|path| format!("/{path}"));
+            *text = format!("{origin}{}", path.unwrap_or_default());
         }
         Value::Array(items) => items.iter_mut().for_each(|item| lead(item, origin)),
         Value::Object(members) => members.values_mut().for_each(|member| lead(member, origin)),

@@ -73,7 +73,10 @@ pub(super) fn yaml_with(component: &Component, path: &str, pin: bool) -> String 
     }
     let managed = component.world == Some(World::Managed.name());
     if managed || component.imports_any(&["flagpost:plugin/config", "wasi:config/store"]) {
-        lines.push("    config: {}    # what it asks for".to_owned());
+        lines.push(format!(
+            "    config: {{}}    # what it asks for{}",
+            if managed { "; `flagpost plugin validate FILE` names what it needs" } else { "" }
+        ));
     }
     if component.imports_any(&["flagpost:plugin/http", "wasi:http/outgoing-handler"]) {
         lines.push(

@@ -2,14 +2,20 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use flagpost_exporter::{Exporter, Readiness};
 use flagpost_plugin::{Compiler, HostOptions, PluginHost, PluginSpec, Responder, WasmExporter};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
-use crate::cli::chain;
+use crate::cli::{chain, complain};
+
+/// Loading that takes longer is spoken of.
+const SILENT: Duration = Duration::from_secs(1);
 
 /// What runs plugins for a command.
 pub(super) struct Session {
@@ -39,15 +45,29 @@ impl Session {
 
     /// Loads a plugin and waits until it runs. The error is why it does not.
     pub(super) fn load(&self, spec: PluginSpec) -> Result<Arc<WasmExporter>> {
+        let (exporter, refused) = self.try_out(spec)?;
+        refused.map_or(Ok(exporter), |reason| Err(anyhow!(reason)))
+    }
+
+    /// Loads a plugin and waits until it runs, or cannot: then with the reason. The error is that nothing could be tried.
+    pub(super) fn try_out(&self, spec: PluginSpec) -> Result<(Arc<WasmExporter>, Option<String>)> {
+        let file = spec.path.clone();
         let exporter = self.host.load(spec)?;
         let ended = self.runtime.block_on(async {
             let mut readiness = exporter.readiness().context("plugins have a readiness")?;
-            let settled = readiness.wait_for(|readiness| *readiness != Readiness::Preparing).await;
-            settled.map(|readiness| readiness.clone()).context("loading ended")
+            let settled = async |readiness: &mut watch::Receiver<Readiness>| {
+                let settled = readiness.wait_for(|readiness| *readiness != Readiness::Preparing).await;
+                settled.map(|readiness| readiness.clone()).context("loading ended")
+            };
+            if let Ok(ended) = timeout(SILENT, settled(&mut readiness)).await {
+                return ended;
+            }
+            complain(format_args!("compiling {}, once; what comes out is kept for the next command", file.display()));
+            settled(&mut readiness).await
         })?;
         match ended {
-            Readiness::Invalid { reason } => Err(anyhow!(reason)),
-            Readiness::Ready { .. } | Readiness::Preparing => Ok(exporter),
+            Readiness::Invalid { reason } => Ok((exporter, Some(reason))),
+            Readiness::Ready { .. } | Readiness::Preparing => Ok((exporter, None)),
         }
     }
 }

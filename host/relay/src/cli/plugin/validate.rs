@@ -30,11 +30,22 @@ pub(super) fn validate(file: Option<&Path>, config: Option<&Path>) -> ExitCode {
     let mut good = true;
     for spec in specs {
         let name = spec.name.clone();
-        match session.load(spec) {
-            Ok(plugin) => tell(&plugin),
+        match session.try_out(spec) {
+            Ok((plugin, None)) => tell(&plugin, ""),
+            // A file alone has no configuration: what it wants of one is no fault of its own.
+            Ok((plugin, Some(_))) if file.is_some() && !plugin.report().diagnostics.is_empty() => {
+                tell(&plugin, "; it needs a `config:`");
+                for wanted in plugin.report().diagnostics {
+                    say(format_args!("  config{}{}: {}", if wanted.path.is_empty() { "" } else { "." }, wanted.path, wanted.message));
+                }
+            }
             // With a file, the reason names it.
-            Err(why) if file.is_some() => {
+            Ok((_, Some(why))) if file.is_some() => {
                 complain(why);
+                good = false;
+            }
+            Ok((_, Some(why))) => {
+                complain(format_args!("exporter `{name}`: {why}"));
                 good = false;
             }
             Err(why) => {
@@ -69,10 +80,10 @@ fn of_configuration(config: Option<&Path>) -> Result<Vec<PluginSpec>, ExitCode> 
     Ok(specs)
 }
 
-fn tell(plugin: &WasmExporter) {
+fn tell(plugin: &WasmExporter, more: &str) {
     let report = plugin.report();
     say(format_args!(
-        "{}: good: {}{}, {}",
+        "{}: good: {}{}, {}{more}",
         report.path.display(),
         report.title.map_or_else(String::new, |title| format!("{title}, ")),
         report.interface.unwrap_or_default(),

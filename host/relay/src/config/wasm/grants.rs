@@ -105,8 +105,8 @@ pub(crate) fn secrets(
         let place = own.place_at(&key).cloned().unwrap_or(Place::Nowhere);
         let mut wrong = |message: String, fix: &str| problems.error(join(path, &key), &place, message, fix);
         let value = match (&keys.env, &keys.file) {
-            (Some(variable), None) => match around.env.get(variable) {
-                Some(value) => value.to_owned(),
+            (Some(variable), None) => match around.env.secret(variable) {
+                Some(value) => value,
                 None => {
                     wrong(
                         format!("the environment variable {variable} is not set"),

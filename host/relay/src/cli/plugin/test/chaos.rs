@@ -74,6 +74,12 @@ pub(super) fn run(session: &Session, spec: PluginSpec, script: &Script, streams:
         say("nothing lost: a request carried every acknowledged event");
         return Ok(ExitCode::SUCCESS);
     }
+    if acknowledged.is_empty() {
+        say(
+            "nothing was acknowledged, so nothing was tried: requests are answered with 200 and nothing; --replies FILE gives what this API answers, over and over",
+        );
+        return Ok(ExitCode::FAILURE);
+    }
     say(format_args!(
         "{} of {} acknowledged events were in no request: they were kept in memory, and would be lost. Return ok only for what is safe at the destination.",
         lost.len(),
@@ -81,6 +87,9 @@ pub(super) fn run(session: &Session, spec: PluginSpec, script: &Script, streams:
     ));
     for event in lost.iter().take(SHOWN) {
         say(format_args!("  {}", String::from_utf8_lossy(&event.line).trim_end()));
+    }
+    if lost.len() > SHOWN {
+        say(format_args!("  and {} more", lost.len() - SHOWN));
     }
     Ok(ExitCode::FAILURE)
 }

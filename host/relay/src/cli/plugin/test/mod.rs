@@ -57,8 +57,8 @@ pub(in crate::cli) struct Arguments {
     /// Writes what comes out to the golden file.
     #[arg(long, conflicts_with = "chaos")]
     update: bool,
-    /// Drops the plugin's instance after every third `ok`, and says which acknowledged events no request carried. Exit code 1 if there are
-    /// any.
+    /// Gives the plugin events of its own, drops its instance after every third `ok`, and says which acknowledged events no request carried.
+    /// Requests are answered with 200 and nothing, or with the replies that `--replies` names, over and over. Exit code 1 if there are any.
     #[arg(long)]
     chaos: bool,
 }
@@ -122,14 +122,23 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let files = Files::of(arguments)?;
     let spec = spec(&files)?;
     let mut streams = events::read(files.events.as_deref())?;
-    streams.retain(|(stream, _)| spec.events.contains(&stream.kind));
+    for (stream, lines) in streams.extract_if(.., |(stream, _)| !spec.events.contains(&stream.kind)) {
+        let count = lines.len();
+        complain(format_args!(
+            "{count} {} event(s) are not given: the exporter's `eventType` is another; `eventType: all` takes both",
+            stream.kind
+        ));
+    }
     if streams.is_empty() {
         bail!("no events of the exporter's `eventType`: there is nothing to give to the plugin");
     }
     let veil = Veil::of(&spec)?;
-    let script = Arc::new(match (&files.replies, arguments.chaos) {
-        (Some(path), false) => Script::read(path)?,
-        _ => Script::default(),
+    let script = Arc::new(match (&files.replies, &arguments.replies) {
+        // What a project's replies script is its own events' way. Replies that are named are taken over and over.
+        (_, None) if arguments.chaos => Script::default(),
+        (_, Some(path)) if arguments.chaos => Script::read(path)?.over_and_over(),
+        (Some(path), _) => Script::read(path)?,
+        (None, _) => Script::default(),
     });
     let session = Session::start(Some(script.clone()))?;
     if arguments.chaos {
@@ -150,7 +159,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
 fn spec(files: &Files) -> Result<PluginSpec> {
     let mut spec = match &files.exporter {
         None => named(&files.component),
-        Some(path) => match config::plugin_exporter(path, &Sources::system())?.target {
+        Some(path) => match config::plugin_exporter(path, &Sources::without_secrets())?.target {
             // What is tested is what was just built.
             Target::Wasm(spec) => PluginSpec { path: files.component.clone(), image: None, sha256: None, ..*spec },
             Target::Native(_) => bail!("{}: expected an exporter of `kind: wasm`, found another kind", path.display()),

@@ -22,6 +22,8 @@ pub(in crate::cli::plugin) struct Script(Mutex<State>);
 struct State {
     replies: Vec<Reply>,
     used: Vec<bool>,
+    /// A reply that was given is given again when no other fits.
+    again: bool,
     new: Vec<Exchange>,
     /// `POST https://in.acme.dev`.
     places: BTreeSet<String>,
@@ -80,6 +82,12 @@ impl Script {
         }
     }
 
+    /// The same, and when all that fit were given, they begin anew.
+    pub(super) fn over_and_over(self) -> Script {
+        self.state().again = true;
+        self
+    }
+
     /// The exchanges since this was last asked.
     pub(super) fn exchanged(&self) -> Vec<Exchange> {
         std::mem::take(&mut self.state().new)
@@ -103,12 +111,23 @@ impl Script {
     }
 }
 
+impl State {
+    /// The first unused reply that fits.
+    fn next(&self, request: &Request<Bytes>) -> Option<usize> {
+        self.replies.iter().zip(&self.used).position(|(reply, used)| !used && reply.fits(request))
+    }
+}
+
 impl Responder for Script {
     fn answer(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Unanswered> {
         let mut state = self.state();
         let place = request.uri().scheme_str().zip(request.uri().authority());
         state.places.extend(place.map(|(scheme, authority)| format!("{} {scheme}://{authority}", request.method())));
-        let next = state.replies.iter().zip(&state.used).position(|(reply, used)| !used && reply.fits(&request));
+        let mut next = state.next(&request);
+        if next.is_none() && state.again {
+            state.used.fill(false);
+            next = state.next(&request);
+        }
         let reply = match next {
             Some(index) => {
                 state.used[index] = true;
@@ -183,6 +202,15 @@ mod tests {
         assert_eq!(script.unused(), None);
         assert_eq!(script.exchanged().len(), 4);
         assert_eq!(script.grants().unwrap(), r#""GET https://b.dev", "POST https://a.dev", "POST https://b.dev""#);
+    }
+
+    #[test]
+    fn replies_may_begin_anew() {
+        let script = script("- { match: GET, status: 204 }\n- { match: POST, status: 429 }\n- { match: POST, status: 201 }\n").unwrap();
+        let script = script.over_and_over();
+        let statuses: Vec<_> = (0..5).map(|_| ask(&script, "POST", "https://a.dev/").unwrap()).collect();
+        assert_eq!(statuses, [429, 201, 429, 201, 429]);
+        assert_eq!(ask(&script, "PUT", "https://a.dev/"), Ok(200));
     }
 
     #[test]
