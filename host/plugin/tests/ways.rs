@@ -172,18 +172,18 @@ fn certificates_that_change_are_read_again_and_what_cannot_be_used_changes_nothi
         for plugin in [&old, &new] {
             plugin.readiness().unwrap().wait_for(|readiness| matches!(readiness, Readiness::Ready { .. })).await.unwrap();
         }
-        assert_eq!(ask(&*old).await["status"], 200);
-        assert!(ask(&*new).await["connect"].is_string(), "another authority's server");
+        assert_eq!(ask(&old).await["status"], 200);
+        assert!(ask(&new).await["connect"].is_string(), "another authority's server");
 
         std::fs::write(file("client.pem"), "half of a certifi").unwrap();
         let why = until("the half is noticed", async || old.report().certificates_refused).await;
         assert!(why.contains("`http.tls.cert`) has no certificate in PEM") && old.stats().certificates_refused == 1, "{why}");
-        assert_eq!(ask(&*old).await["status"], 200, "those before go on");
+        assert_eq!(ask(&old).await["status"], 200, "those before go on");
 
         take(&after, &["ca.pem", "client.pem", "client.key"]);
-        until("the new ones hold", async || (ask(&*new).await["status"] == 200).then_some(())).await;
+        until("the new ones hold", async || (ask(&new).await["status"] == 200).then_some(())).await;
         assert_eq!(new.report().certificates_refused, None);
-        until("the old ones do not", async || ask(&*old).await["connect"].is_string().then_some(())).await;
+        until("the old ones do not", async || ask(&old).await["connect"].is_string().then_some(())).await;
     });
 }
 
