@@ -73,6 +73,13 @@ fn good(setup: &Setup, arguments: &[&str]) -> String {
     finished.text
 }
 
+/// The command as it is; it succeeds.
+fn good_at(setup: &Setup, arguments: &[&str]) -> String {
+    let finished = run(setup, arguments);
+    assert!(finished.status.success(), "{arguments:?}: {}", finished.text);
+    finished.text
+}
+
 /// The ids of an exporter's letters by event number, as a script gets them.
 fn letters(setup: &Setup, place: &[&str]) -> Vec<Value> {
     let finished = run(setup, &[&["show", "--json", "--exporter", "hook", "--limit", "1000"], place].concat());
@@ -248,6 +255,23 @@ async fn a_replay_is_taken_back_while_the_destination_hangs_and_on_a_store_that_
     let taken = target.taken();
     assert!([7, 50].iter().all(|number| taken.contains(number)) && ![30, 45].iter().any(|number| taken.contains(number)), "{taken:?}");
     relay.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_killed_relay_was_sending_again_can_be_taken_back_and_dropped_on_its_store() {
+    let (target, mood) = moody().await;
+    let setup = setup(&target);
+    let relay = Program::start(&setup).await;
+    condemn(&relay, 60, &[7, 30, 45]).await;
+    mood.set(HANGS);
+    good(&setup, &["replay", "--all"]);
+    until("a batch is under way", async || target.last().filter(|last| matches!(last.answer, Answer::Hang)).map(drop)).await;
+    relay.kill();
+    let store = setup.store().display().to_string();
+    let text = good_at(&setup, &["replay", "--cancel", "--all", "--store", &store]);
+    assert!(text.contains("3 dead letters are not sent again") && !text.contains("under way"), "{text}");
+    let text = good_at(&setup, &["drop", "--all", "--yes", "--store", &store]);
+    assert!(text.contains("3 dead letters dropped"), "{text}");
 }
 
 #[tokio::test]

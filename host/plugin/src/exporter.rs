@@ -152,8 +152,9 @@ impl Exporter for WasmExporter {
         let life = Arc::clone(&self.life);
         let runtime = life.host.runtime().clone();
         // Guests run on the work runtime, whoever calls. Delivery's tasks are there already, and a change of threads costs as much as
-        // the rest of a small call.
-        if Handle::try_current().is_ok_and(|here| here.id() == runtime.id()) {
+        // the rest of a small call; but all calls of one exporter come from one task, and several instances are to run beside each other.
+        let alone = life.shared.spec.limits.instances == 1;
+        if alone && Handle::try_current().is_ok_and(|here| here.id() == runtime.id()) {
             return uncaught(life.call(&generation, batch)).await;
         }
         let batch = batch.clone();

@@ -270,8 +270,11 @@ async fn another(
             () = retried => return None,
             () = certificates.changed() => match life.slot.current() {
                 Some(_) => life.renew_certificates().await,
-                // They may be what it is invalid for.
-                None => return None,
+                // They may be what it is invalid for, and a client may have been made of those before.
+                None => {
+                    life.shared.outbound.forget();
+                    return None;
+                }
             },
             () = life.asked.notified() => return None,
             _ = idle.tick() => if let Some(generation) = life.slot.current() {

@@ -31,6 +31,11 @@ impl Hidden {
         }
     }
 
+    /// The words, and what is shown for each.
+    pub fn words(&self) -> impl Iterator<Item = (&Secret, &str)> {
+        self.0.iter().map(|(value, instead)| (value, instead.as_str()))
+    }
+
     /// The text without the words.
     pub fn hide<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut text = Cow::Borrowed(text);

@@ -22,6 +22,7 @@ mod probe;
 mod process;
 mod relay;
 mod reloads;
+mod through;
 mod tls;
 
 pub use flagpost_delivery::{Policy, RetryPolicy, ShutdownReport, TaskStatus, Unsent, WhenFull};

@@ -78,7 +78,7 @@ impl Worker {
         }
         let enough = self.policy().max_events.max(1) as u64;
         if end - from >= enough {
-            self.flush_until = from + enough;
+            self.flush_until = from.saturating_add(enough);
             return Ok(self.flush_until);
         }
         let seen = match self.waits {
@@ -93,7 +93,7 @@ impl Worker {
         let age = Duration::from_millis(age).max(now.duration_since(seen));
         match self.policy().flush_interval.checked_sub(age).filter(|left| !left.is_zero()) {
             Some(left) => {
-                self.awaited = from + enough;
+                self.awaited = from.saturating_add(enough);
                 Err(Some(now + left))
             }
             None => {

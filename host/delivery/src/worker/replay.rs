@@ -94,6 +94,8 @@ pub(super) enum Turn {
 impl Replays {
     /// What the ledger kept. Whether letters are marked is asked for once.
     pub(super) fn restore(plan: Option<ReplayPlan>, last: u64, now: Instant) -> Self {
+        // Marks may have been taken back while nothing ran.
+        let look_again = plan.is_some();
         Replays {
             marked: true,
             orders: 0,
@@ -105,7 +107,7 @@ impl Replays {
             names_taken: 0,
             due: now,
             yields: false,
-            look_again: false,
+            look_again,
             unsaved: None,
         }
     }
@@ -228,6 +230,8 @@ impl Worker {
         };
         self.replays.marked = !found.is_empty();
         if found.is_empty() {
+            // Those that failed before are not to be sent any more.
+            self.replays_are_over();
             return false;
         }
         // Rising with time, so that a bookkeeping that began anew does not use an id again.
@@ -323,10 +327,15 @@ impl Worker {
     /// Some of the batch are not to be sent: the others come in another one, since another set has another id.
     async fn dissolve(&mut self) {
         self.set_aside();
+        self.replays_are_over();
+        self.note_replay().await;
+    }
+
+    /// What failed before says nothing of what comes.
+    fn replays_are_over(&mut self) {
         let replays = &mut self.replays;
         (replays.failures, replays.probes, replays.names_taken, replays.due) = (0, 0, 0, Instant::now());
         self.refresh_state();
-        self.note_replay().await;
     }
 
     /// An attempt with letters ended.

@@ -327,6 +327,21 @@ async fn a_mark_that_is_taken_back_is_no_work_any_more_though_its_destination_is
 }
 
 #[tokio::test(start_paused = true)]
+async fn letters_that_were_set_aside_trouble_nobody_once_their_marks_are_taken_back() {
+    let world = World::new();
+    let exporter = Arc::new(Scripted::good(true));
+    let (delivery, status) = with_dead(&world, &exporter, &[3, 150]).await;
+    exporter.rescript(|_, _| retryable());
+    let before = exporter.calls().len();
+    delivery.replay_letters(&all_of("a"), None).await.unwrap();
+    until("they were set aside", || exporter.calls().len() >= before + 10).await;
+    assert_eq!(status.state().kind, StateKind::Retrying);
+    assert_eq!(delivery.cancel_replay(&all_of("a"), None).await.unwrap().total(), 2);
+    until("there is nothing to do", || status.state().kind == StateKind::Running).await;
+    assert_eq!((status.marked_letters(), status.dead()), (0, 2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_an_attempt_delivers_while_its_mark_is_taken_back_is_delivered() {
     for taken in [true, false] {
         let world = World::new();

@@ -118,6 +118,11 @@ impl Outbound {
         made.await.unwrap_or_else(|why| Err(format!("the client cannot be made: {why}")))
     }
 
+    /// The next one who needs a client makes it of what is in the files then.
+    pub(crate) fn forget(&self) {
+        *self.0.client.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Whether the request may be made at all. A refusal is counted and logged with what to write into the configuration.
     fn check(&self, method: &Method, url: &Url) -> Result<(), Denial> {
         self.0.way.counters.http_requests.one();

@@ -54,7 +54,7 @@ impl Relay {
         let mut key = std::env::var(KEY).ok().filter(|key| !key.is_empty());
         let mut url = address.url.clone();
         if address.config.is_some() || url.is_none() || key.is_none() {
-            // The relay's own secrets are no business of this command.
+            // The secrets of plugins are no business of this command.
             let file = find(address.config.as_deref())?;
             let config = load_from(&file, &Sources::without_secrets())?.config;
             key = key.or_else(|| config.authorized_keys.admin.first().map(|key| key.reveal().to_owned()));

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::route::ADMIN;
 use super::{Door, Reply, body, not_found};
 use crate::letters::{Changed, Listing, Page, Selection};
+use crate::through::Through;
 
 /// Below [`ADMIN`].
 const DEAD_LETTERS: &str = "dead-letters";
@@ -110,13 +111,15 @@ where
         Ok(filter) => filter,
         Err(why) => return bad(why),
     };
-    let Some(delivery) = &door.health.delivery else { return json(&Changed::default()) };
-    let changed = match what {
-        Change::Replay => delivery.replay_letters(&filter, selection.limit).await,
-        Change::CancelReplay => delivery.cancel_replay(&filter, selection.limit).await,
-        Change::Drop => delivery.drop_letters(&filter, selection.limit).await,
-    };
-    match changed {
+    let Some(delivery) = door.health.delivery.clone() else { return json(&Changed::default()) };
+    let changed = Through::new(async move {
+        match what {
+            Change::Replay => delivery.replay_letters(&filter, selection.limit).await,
+            Change::CancelReplay => delivery.cancel_replay(&filter, selection.limit).await,
+            Change::Drop => delivery.drop_letters(&filter, selection.limit).await,
+        }
+    });
+    match changed.await {
         Ok(change) => {
             let Changed { changed, gone, unreadable, sending } = Changed::of(&change);
             let done = match what {

@@ -5,7 +5,6 @@
 mod gate;
 mod intakes;
 mod stats;
-mod through;
 
 pub(crate) use gate::{Gate, Refused};
 pub(crate) use intakes::Intakes;
@@ -21,7 +20,7 @@ use flagpost_event::collect::{Collected, Lines};
 use flagpost_event::{EventKind, StreamName};
 use flagpost_spool::{AppendError, EventLog, Part, StreamId};
 
-use through::Through;
+use crate::through::Through;
 
 /// Where the events of one flag set go.
 pub(crate) struct Intake {
@@ -118,22 +117,27 @@ impl Intake {
                 None => unread += u64::from(count),
             }
         }
-        if !parts.is_empty() {
-            let (log, stats) = (Arc::clone(&self.log), Arc::clone(&self.stats));
-            let appended = Through::new(async move {
-                let appended = log.append(parts).await;
-                // Counted only now: a refused request comes again.
-                if appended.is_ok() {
-                    stats.count_taken(taken);
-                }
-                appended
-            });
-            let appended = appended.await;
-            self.note(&appended);
-            appended?;
+        let stats = Arc::clone(&self.stats);
+        let count = move || {
+            stats.count_taken(taken);
+            stats.count_unread(unread);
+            stats.count_drops(&dropped, normalised_dates);
+        };
+        if parts.is_empty() {
+            count();
+            return Ok(());
         }
-        self.stats.count_unread(unread);
-        self.stats.count_drops(&dropped, normalised_dates);
-        Ok(())
+        let log = Arc::clone(&self.log);
+        let appended = Through::new(async move {
+            let appended = log.append(parts).await;
+            // Counted only now: a refused request comes again.
+            if appended.is_ok() {
+                count();
+            }
+            appended
+        });
+        let appended = appended.await;
+        self.note(&appended);
+        appended
     }
 }

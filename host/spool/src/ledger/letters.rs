@@ -243,12 +243,15 @@ fn unmark(engine: &mut Engine, found: Vec<Candidate>) -> Result<LetterChange, Le
     let chosen: Vec<LetterId> = found.into_iter().map(|candidate| candidate.id).collect();
     let unmarked = engine.write("taking back marks", |connection| those_of(&chosen, |id| graves::unmark(connection, id)))?;
     let mut change = LetterChange::default();
-    let mut mirror = engine.mirror().lock();
+    let mut records = BTreeMap::new();
     for id in unmarked {
-        mirror.unmark(id.consumer, 1);
-        change.sending += u64::from(mirror.get(id.consumer).is_some_and(|record| is_sent(&record, id.number)));
+        let record = records.entry(id.consumer).or_insert_with(|| engine.mirror().lock().get(id.consumer));
+        change.sending += u64::from(record.as_ref().is_some_and(|record| is_sent(record, id.number)));
         *change.changed.entry(id.consumer).or_default() += 1;
     }
+    let mut mirror = engine.mirror().lock();
+    change.changed.iter().for_each(|(&id, &count)| mirror.unmark(id, count));
+    drop(mirror);
     Ok(change)
 }
 
@@ -271,9 +274,10 @@ fn is_sent(record: &ConsumerRecord, number: u64) -> bool {
 fn discard(engine: &mut Engine, found: Vec<Candidate>) -> Result<LetterChange, LedgerError> {
     let mut change = LetterChange::default();
     let mut leaving = Vec::new();
+    let mut known = BTreeMap::new();
     for Candidate { id, .. } in found {
-        let record = engine.mirror().lock().get(id.consumer);
-        if record.is_some_and(|record| is_sent(&record, id.number)) {
+        let record = known.entry(id.consumer).or_insert_with(|| engine.mirror().lock().get(id.consumer));
+        if record.as_ref().is_some_and(|record| is_sent(record, id.number)) {
             change.sending += 1;
             continue;
         }

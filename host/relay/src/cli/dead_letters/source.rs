@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use flagpost_event::SystemClock;
 use flagpost_exporter::chain;
-use flagpost_spool::{Ledger, Lock, LockError};
+use flagpost_spool::{Ledger, Lock, LockError, ReplaySettlement};
 
 use super::From;
 use crate::cli::admin::Relay;
@@ -79,7 +79,15 @@ impl Source {
             Source::Relay(relay) => relay.ask("POST", "dead-letters/replay/cancel", Some(serde_json::to_vec(selection)?)).await,
             Source::Store { ledger, .. } => {
                 let filter = selection.meant().map_err(|why| anyhow!(why))?;
-                Ok(Changed::of(&ledger.unmark_letters(&filter, selection.limit).await?))
+                let mut change = ledger.unmark_letters(&filter, selection.limit).await?;
+                if change.sending > 0 {
+                    // Nothing runs: the batch that was under way is no more, and what is still marked of it comes in another one.
+                    for &id in change.changed.keys() {
+                        ledger.settle_replay(id, ReplaySettlement::default()).await?;
+                    }
+                    change.sending = 0;
+                }
+                Ok(Changed::of(&change))
             }
         }
     }

@@ -147,7 +147,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (transcript, good) = Run::new(&session, spec, &script, veil)?.all(&streams);
     say(transcript.text().trim_end());
     if let Some(granted) = script.grants() {
-        complain(format_args!("What it sent needs, in the exporter: allowedHosts: [ {granted} ]"));
+        complain(format_args!("What it sent needs, in the exporter: allowedHosts: [ {} ]", transcript.hide(&granted)));
     }
     let Some(golden) = &files.golden else {
         return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });

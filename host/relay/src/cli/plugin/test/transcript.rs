@@ -47,6 +47,11 @@ impl Transcript {
         self.line(&format!("# {text}"));
     }
 
+    /// The text without secrets.
+    pub(super) fn hide(&self, text: &str) -> String {
+        self.veil.hide(text)
+    }
+
     /// All of it.
     pub(super) fn text(&self) -> &str {
         &self.text

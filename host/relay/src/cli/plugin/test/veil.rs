@@ -23,6 +23,11 @@ impl Veil {
     /// The secrets of a plugin, and what came from variables.
     pub(super) fn of(spec: &PluginSpec) -> Result<Veil> {
         let mut hidden = spec.hidden.clone();
+        for (value, instead) in spec.hidden.words() {
+            for form in forms(value.reveal()) {
+                hidden.add(Secret::new(form), instead);
+            }
+        }
         for (name, secret) in &spec.secrets {
             let value = secret.value.reveal();
             let password = (secret.exposure == SecretUse::Basic).then(|| value.split_once(':').map(|(_, password)| password)).flatten();
@@ -64,11 +69,23 @@ impl Veil {
 }
 
 /// What a word looks like in a URL, in JSON, and as credentials.
-fn forms(word: &str) -> [String; 5] {
+fn forms(word: &str) -> [String; 7] {
     let in_query: String = form_urlencoded::byte_serialize(word.as_bytes()).collect();
     let in_path = in_query.replace('+', "%20");
+    // JavaScript's encodeURIComponent leaves these as they are.
+    let kept = [("%21", "!"), ("%27", "'"), ("%28", "("), ("%29", ")"), ("%7E", "~")];
+    let in_script = kept.iter().fold(in_path.clone(), |text, (coded, plain)| text.replace(coded, plain));
     let json = serde_json::Value::from(word).to_string();
-    [word.to_owned(), in_query, in_path, json[1..json.len() - 1].to_owned(), STANDARD.encode(word)]
+    let json = json[1..json.len() - 1].to_owned();
+    // Python's json.dumps writes nothing beyond ASCII.
+    let mut in_ascii = String::new();
+    for unit in json.encode_utf16() {
+        match u8::try_from(unit) {
+            Ok(byte) if byte.is_ascii() => in_ascii.push(char::from(byte)),
+            _ => in_ascii.push_str(&format!("\\u{unit:04x}")),
+        }
+    }
+    [word.to_owned(), in_query, in_path, in_script, json, in_ascii, STANDARD.encode(word)]
 }
 
 #[cfg(test)]
@@ -90,7 +107,12 @@ mod tests {
 
     #[test]
     fn a_secret_is_shown_by_its_name_in_every_form() {
-        let spec = spec(&[("KEY", "k\"1 +/ö", SecretUse::Header), ("LOGIN", "anna:hunter22", SecretUse::Basic)]);
+        let mut spec = spec(&[
+            ("KEY", "k\"1 +/ö", SecretUse::Header),
+            ("LOGIN", "anna:hunter22", SecretUse::Basic),
+            ("SCRIPT", "pa!ss+w d", SecretUse::Reveal),
+        ]);
+        spec.hidden.add(Secret::new("a+b/c="), "${TOKEN}");
         let veil = Veil::of(&spec).unwrap();
         let coded = STANDARD.encode("anna:hunter22");
         for (text, shown) in [
@@ -98,6 +120,9 @@ mod tests {
             (r#"{"key":"k\"1 +/ö"}"#, r#"{"key":"[secret KEY]"}"#),
             ("?key=k%221+%2B%2F%C3%B6&x", "?key=[secret KEY]&x"),
             ("/k%221%20%2B%2F%C3%B6/", "/[secret KEY]/"),
+            ("?key=pa!ss%2Bw%20d", "?key=[secret SCRIPT]"),
+            (r#"{"key":"k\"1 +/\u00f6"}"#, r#"{"key":"[secret KEY]"}"#),
+            ("?token=a%2Bb%2Fc%3D", "?token=${TOKEN}"),
             ("password hunter22", "password [secret LOGIN]"),
             (&format!("Basic {coded}"), "Basic [secret LOGIN]"),
         ] {

@@ -1,5 +1,5 @@
 //! Work that is done to its end although who asked for it has gone: a client that hangs up while its events are being synced cancels its request, and the
-//! events are in the log all the same. They must be counted.
+//! events are in the log all the same; they must be counted. An admin who hangs up has changed bookkeeping that workers must be told of.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,13 +9,13 @@ use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
 /// A future that goes on by itself when it is dropped after it has begun.
-pub(super) struct Through<T: Send + 'static> {
+pub(crate) struct Through<T: Send + 'static> {
     work: Option<BoxFuture<'static, T>>,
     begun: bool,
 }
 
 impl<T: Send + 'static> Through<T> {
-    pub(super) fn new(work: impl Future<Output = T> + Send + 'static) -> Self {
+    pub(crate) fn new(work: impl Future<Output = T> + Send + 'static) -> Self {
         Through { work: Some(work.boxed()), begun: false }
     }
 }
