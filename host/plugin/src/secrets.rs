@@ -358,7 +358,7 @@ mod tests {
         {
             for header in [key.as_str(), &basic] {
                 let error = send(&secrets, method.clone(), url, header).unwrap_err();
-                assert!(error.contains("secrets: { KEY: { hosts: [ \"") && error.contains(method.as_str()), "{error}");
+                assert!(error.contains("to the list secrets.KEY.hosts") && error.contains(method.as_str()), "{error}");
                 assert!(!error.contains("k3y") && !error.contains(&key), "{error}");
             }
         }

@@ -247,6 +247,6 @@ mod tests {
     fn every_url_of_a_configuration_leads_to_the_sink() {
         let mut config = json!({ "endpoint": "https://in.acme.dev/v1/x?y=z", "more": ["http://a", 5, "ftp://b"], "key": "k" });
         lead(&mut config, "http://127.0.0.1:9");
-        assert_eq!(config, json!({ "endpoint": "http://127.0.0.1:9/v1/x?y=z", "more": ["http://127.0.0.1:9/", 5, "ftp://b"], "key": "k" }));
+        assert_eq!(config, json!({ "endpoint": "http://127.0.0.1:9/v1/x?y=z", "more": ["http://127.0.0.1:9", 5, "ftp://b"], "key": "k" }));
     }
 }
