@@ -98,10 +98,11 @@ fn run(arguments: &Arguments) -> Result<()> {
     let native = native(&sink)?;
     call(&session, &*native, &batches.of(per_call))?;
     let (batch, turn) = (batches.of(per_call), Duration::from_millis(arguments.millis));
+    let tested: Arc<dyn Exporter> = plugin.clone();
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..TURNS {
-        ours.push(per_event(&session, &*plugin, &batch, turn)?);
-        theirs.push(per_event(&session, &*native, &batch, turn)?);
+        ours.push(per_event(&session, &tested, &batch, turn)?);
+        theirs.push(per_event(&session, &native, &batch, turn)?);
     }
     if !posts {
         complain("no request reached the sink: these are times without HTTP; give the plugin a --config with the URL that it asks for");
@@ -174,13 +175,20 @@ fn middle(count: usize, mut measure: impl FnMut() -> Result<Duration>) -> Result
     Ok(median((0..count).map(|_| measure()).collect::<Result<_>>()?))
 }
 
-fn per_event(session: &Session, exporter: &dyn Exporter, batch: &EventBatch, turn: Duration) -> Result<Duration> {
-    let (mut spent, mut events) = (Duration::ZERO, 0);
-    while spent < turn {
-        spent += call(session, exporter, batch)?;
-        events += batch.len();
-    }
-    Ok(spent.div_f64(events as f64))
+/// Calls come from a task of the work runtime, as delivery's do.
+fn per_event(session: &Session, exporter: &Arc<dyn Exporter>, batch: &EventBatch, turn: Duration) -> Result<Duration> {
+    let (exporter, batch) = (Arc::clone(exporter), batch.clone());
+    let calls = session.runtime.spawn(async move {
+        let (mut spent, mut events) = (Duration::ZERO, 0);
+        while spent < turn {
+            let begun = Instant::now();
+            exporter.export(&batch).await.map_err(|why| anyhow::anyhow!("the events were not taken: {why}"))?;
+            spent += begun.elapsed();
+            events += batch.len();
+        }
+        anyhow::Ok(spent.div_f64(events as f64))
+    });
+    session.runtime.block_on(calls).context("the calls ended")?
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
