@@ -244,6 +244,10 @@ fn a_plugin_on_the_full_contract_sends_the_same_and_has_its_configuration_checke
     let text = author.good(&["test", "managed.wasm", "--config", &config, "--replies", &replies, "--golden", &golden]);
     assert!(text.contains("golden.txt: the same"), "{text}");
 
+    // A file alone has no configuration; what it wants of one is named.
+    let text = author.good(&["validate", "managed.wasm"]);
+    assert!(text.contains("managed.wasm: good: ") && text.contains("it needs a `config:`\n  config: "), "{text}");
+
     let wasm = "  - kind: wasm\n    name: acme\n    path: ./managed.wasm\n    config:\n      endpoint: in.acme.dev\n";
     let setup = setup.with_exporters(wasm);
     let finished = author.run(&["validate", "--config", "flagpost.yaml"]);

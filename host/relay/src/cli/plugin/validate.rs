@@ -35,9 +35,7 @@ pub(super) fn validate(file: Option<&Path>, config: Option<&Path>) -> ExitCode {
             // A file alone has no configuration: what it wants of one is no fault of its own.
             Ok((plugin, Some(_))) if file.is_some() && !plugin.report().diagnostics.is_empty() => {
                 tell(&plugin, "; it needs a `config:`");
-                for wanted in plugin.report().diagnostics {
-                    say(format_args!("  config{}{}: {}", if wanted.path.is_empty() { "" } else { "." }, wanted.path, wanted.message));
-                }
+                plugin.report().diagnostics.iter().for_each(|wanted| say(format_args!("  {wanted}")));
             }
             // With a file, the reason names it.
             Ok((_, Some(why))) if file.is_some() => {
