@@ -23,12 +23,6 @@ macro_rules! example {
     };
 }
 
-macro_rules! managed {
-    ($file:literal) => {
-        ($file, include_str!(concat!("../../../examples/exporters/managed/", $file)))
-    };
-}
-
 macro_rules! sdk {
     ($language:literal: $($file:literal)*) => {
         &[$((concat!("flagpost/", $file), include_str!(concat!("../../../plugins/sdk/", $language, "/", $file)))),*]
@@ -110,7 +104,7 @@ impl Template {
 }
 
 /// The full contract's plugins, by the file that each of them is.
-const MANAGED: Files = &[managed!("plugin.js"), managed!("plugin.ts"), managed!("plugin.py"), managed!("plugin.go"), managed!("plugin.c")];
+const MANAGED: Files = example!("managed": "plugin.js" "plugin.ts" "plugin.py" "plugin.go" "plugin.c");
 
 /// A project was not made.
 #[derive(Debug, thiserror::Error)]

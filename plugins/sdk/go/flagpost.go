@@ -47,12 +47,7 @@ type Exporter struct {
 // Serve says what the plugin does. To be called from an init function.
 func Serve(plugin Exporter) {
 	exporter.Bulk = func() bool { return plugin.Bulk }
-	exporter.Run = func(events []Event) exporter.Result {
-		if err := plugin.Export(events); err != nil {
-			return types.Err[types.Unit](answer(err))
-		}
-		return types.Ok[types.Unit, flagpost_plugin_events.ExportError](types.Unit{})
-	}
+	exporter.Run = func(events []Event) exporter.Result { return outcome(plugin.Export(events)) }
 }
 
 // Retryable: the same events again, not before After (0: the relay's own back-off).
@@ -78,6 +73,13 @@ func (e Retryable) Error() string     { return e.Reason }
 func (e Rejected) Error() string      { return e.Reason }
 func (e Partial) Error() string       { return "a part of the events was not delivered" }
 func (e Misconfigured) Error() string { return e.What }
+
+func outcome(err error) exporter.Result {
+	if err != nil {
+		return types.Err[types.Unit](answer(err))
+	}
+	return types.Ok[types.Unit, flagpost_plugin_events.ExportError](types.Unit{})
+}
 
 func answer(err error) flagpost_plugin_events.ExportError {
 	var (

@@ -90,12 +90,7 @@ func ServeManaged(plugin Managed) {
 		}
 		return types.Ok[types.Unit, []wire.Diagnostic](types.Unit{})
 	}
-	managed.Run = func(batch wire.Batch) managed.Exported {
-		if err := plugin.Export(batchOf(batch)); err != nil {
-			return types.Err[types.Unit](answer(err))
-		}
-		return types.Ok[types.Unit, wire.ExportError](types.Unit{})
-	}
+	managed.Run = func(batch wire.Batch) managed.Exported { return outcome(plugin.Export(batchOf(batch))) }
 	managed.End = func() {
 		if plugin.Close != nil {
 			plugin.Close()

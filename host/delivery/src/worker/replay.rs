@@ -16,13 +16,11 @@
 //! nothing is lost if the exporter is sick. So there is no suspicion here, only a size: a batch that is refused is halved, one that is
 //! delivered doubles the next. Names that a partial failure gives are believed.
 //!
-//! # What is taken back
-//! An operator may take a mark back at any time, also of a letter in the batch under way: the attempt that runs may deliver it, and after that the
-//! batch is no more; what is still marked of it comes in another one.
-//!
 //! # What is durable
 //! The batch (its events, its id `<store>-<stream>-<first>-<last>.d<n>`, its object) before each attempt, with the attempt counted as a crash until its outcome is
 //! known. An outcome that the ledger does not take is kept and noted before anything else is sent.
+
+mod taken_back;
 
 use std::time::Duration;
 
@@ -130,9 +128,14 @@ impl Replays {
         self.failures > 0
     }
 
+    /// What failed before says nothing of what comes.
+    fn forget_failures(&mut self, now: Instant) {
+        (self.failures, self.probes, self.names_taken, self.due) = (0, 0, 0, now);
+    }
+
     /// Another implementation gets them as if nobody had tried.
     pub(super) fn start_anew(&mut self, now: Instant) {
-        (self.failures, self.probes, self.names_taken, self.due) = (0, 0, 0, now);
+        self.forget_failures(now);
         if let Some(batch) = &mut self.batch {
             (batch.plan.attempts, batch.plan.crashes) = (0, u32::from(batch.flight.is_some()));
         }
@@ -304,40 +307,6 @@ impl Worker {
         self.flights.push(flight.boxed());
     }
 
-    /// The letters of a batch, unless some were dropped, or their marks taken back.
-    async fn still_meant(&mut self, piece: &NumberRanges) -> Result<Option<Vec<DeadLetter>>, LedgerError> {
-        let letters = self.context.ledger.letters_of(self.id, piece).await?;
-        let whole = letters.len() as u64 == piece.count() && letters.iter().all(|letter| letter.marked);
-        Ok(whole.then_some(letters))
-    }
-
-    /// Marks may have been taken back while the batch waits for a pause.
-    async fn look_again(&mut self) {
-        let Some(numbers) = self.replays.batch.as_ref().map(|batch| batch.plan.numbers.clone()) else { return };
-        match self.still_meant(&numbers).await {
-            Ok(Some(_)) => {}
-            Ok(None) => self.dissolve().await,
-            Err(error) => {
-                self.replays.look_again = true;
-                self.replay_halts(&error);
-            }
-        }
-    }
-
-    /// Some of the batch are not to be sent: the others come in another one, since another set has another id.
-    async fn dissolve(&mut self) {
-        self.set_aside();
-        self.replays_are_over();
-        self.note_replay().await;
-    }
-
-    /// What failed before says nothing of what comes.
-    fn replays_are_over(&mut self) {
-        let replays = &mut self.replays;
-        (replays.failures, replays.probes, replays.names_taken, replays.due) = (0, 0, 0, Instant::now());
-        self.refresh_state();
-    }
-
     /// An attempt with letters ended.
     pub(super) async fn land_replay(&mut self, landing: Landing) {
         let Landing { piece, outcome, took, .. } = landing;
@@ -369,7 +338,7 @@ impl Worker {
         self.works(piece.count());
         let replays = &mut self.replays;
         replays.most = replays.most.saturating_mul(2);
-        (replays.failures, replays.probes, replays.names_taken, replays.due) = (0, 0, 0, Instant::now());
+        replays.forget_failures(Instant::now());
         replays.settle(ReplaySettlement { delivered: piece.each().collect(), ..ReplaySettlement::default() });
     }
 

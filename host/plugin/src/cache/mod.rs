@@ -178,12 +178,9 @@ impl Cache {
         let suffix = format!("-{}.cwasm", self.compat);
         for path in self.files() {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-            let gone = match name.strip_prefix(TEMP) {
-                // A compiler may be writing it for another process.
-                Some(_) => is_abandoned(name, &path),
-                None => name.ends_with(".cwasm") && !name.ends_with(&suffix),
-            };
-            if gone {
+            // A compiler may be writing a temporary one for another process.
+            let foreign = name.ends_with(".cwasm") && !name.ends_with(&suffix) && !is_temp(&path);
+            if foreign || is_abandoned(name, &path) {
                 drop(fs::remove_file(&path));
             }
         }

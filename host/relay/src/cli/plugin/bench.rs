@@ -165,10 +165,14 @@ impl Batches {
 }
 
 /// How long one call takes. A call that fails ends the bench: what is measured must be deliveries.
-fn call(session: &Session, exporter: &dyn Exporter, batch: &EventBatch) -> Result<Duration> {
+async fn timed(exporter: &dyn Exporter, batch: &EventBatch) -> Result<Duration> {
     let begun = Instant::now();
-    session.runtime.block_on(exporter.export(batch)).map_err(|why| anyhow::anyhow!("the events were not taken: {why}"))?;
+    exporter.export(batch).await.map_err(|why| anyhow::anyhow!("the events were not taken: {why}"))?;
     Ok(begun.elapsed())
+}
+
+fn call(session: &Session, exporter: &dyn Exporter, batch: &EventBatch) -> Result<Duration> {
+    session.runtime.block_on(timed(exporter, batch))
 }
 
 fn middle(count: usize, mut measure: impl FnMut() -> Result<Duration>) -> Result<Duration> {
@@ -181,9 +185,7 @@ fn per_event(session: &Session, exporter: &Arc<dyn Exporter>, batch: &EventBatch
     let calls = session.runtime.spawn(async move {
         let (mut spent, mut events) = (Duration::ZERO, 0);
         while spent < turn {
-            let begun = Instant::now();
-            exporter.export(&batch).await.map_err(|why| anyhow::anyhow!("the events were not taken: {why}"))?;
-            spent += begun.elapsed();
+            spent += timed(&*exporter, &batch).await?;
             events += batch.len();
         }
         anyhow::Ok(spent.div_f64(events as f64))
